@@ -1,0 +1,34 @@
+//! Sum of two tensors of one shape and two scales.
+
+/// `q = clamp(zero_point + ((a · factors[0] + b · factors[1] + constant) >> shift))`; `constant` holds both zero
+/// points and the rounding half. The compiler proves that the sum fits an `i32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Add {
+    /// Factor of each input.
+    pub factors: [i32; 2],
+    /// Added before the shift.
+    pub constant: i32,
+    /// Arithmetic right shift.
+    pub shift: u32,
+    /// Zero point of the output.
+    pub zero_point: i32,
+    /// Smallest output.
+    pub min: i32,
+    /// Largest output.
+    pub max: i32,
+}
+
+/// `output = a + b`.
+pub fn add(layer: &Add, a: &[i8], b: &[i8], output: &mut [i8]) {
+    let _ = (layer, a, b, output);
+}
+
+/// `a = a + b`, in place; the same bytes as [`add`].
+pub fn add_in_place(layer: &Add, a: &mut [i8], b: &[i8]) {
+    let _ = (layer, a, b);
+}
+
+/// `b = a + b`, in place; the same bytes as [`add`].
+pub fn add_in_place_second(layer: &Add, a: &[i8], b: &mut [i8]) {
+    let _ = (layer, a, b);
+}

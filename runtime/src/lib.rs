@@ -1,0 +1,22 @@
+//! int8 kernels for small CNNs on microcontrollers.
+//!
+//! Tensors are `i8`, `[H, W, C]`, channel fastest; a real value is `scale · (q − zero_point)`. Accumulators
+//! are `i32`. There is one rounding, [`requant::requantize`]; host simulation and device share it, because
+//! both run these very functions.
+//!
+//! Guarantees: `no_std`, no allocation, no dependency, no `unsafe`, no panic whatever the arguments: a kernel
+//! given slices that do not match its shapes computes less, it never faults.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod add;
+pub mod argmax;
+pub mod avg_pool;
+pub mod concat;
+pub mod conv;
+pub mod dense;
+pub mod depthwise;
+pub mod lookup;
+pub mod max_pool;
+pub mod requant;
+pub mod shape;

@@ -1,0 +1,10 @@
+//! The int8 program: what fratc emits.
+//!
+//! A [`Program`] is a straight line of layers over `i8` tensors of shape `[H, W, C]`. Every layer corresponds
+//! to one kernel of `fratc-runtime` and owns exactly the numbers that kernel takes, so the simulation and
+//! the emitted crate cannot differ in more than code generation. `program.rs` holds the types, `verify.rs` the
+//! invariants, `file.rs` the versioned, checksummed file form (postcard).
+
+mod program;
+
+pub use program::*;

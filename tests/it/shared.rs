@@ -1,0 +1,17 @@
+//! Access to the optional pack of real networks and images beside the repository.
+
+use std::path::PathBuf;
+
+/// The path of `name` in the pack, or `None` with a loud line on stderr when there is no pack.
+///
+/// The pack is looked for in `FRATC_SHARED`, else in `shared` beside the repository.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("FRATC_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join("shared"), PathBuf::from);
+    let path = root.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: {} is not there; this test needs the pack of real networks and images", path.display());
+    None
+}
