@@ -1,1 +1,8 @@
-//! (in progress)
+//! Everything measured, as plain data: the JSON of `--json` (schema 1) and the text for people.
+//!
+//! A part that was not run is `null`, never a made-up number. Accuracies are fractions 0..1, sizes are bytes.
+
+mod build;
+mod text;
+
+pub use build::*;

@@ -1,0 +1,165 @@
+//! What `fratc build --json` prints.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Version of the JSON objects' layout.
+pub const SCHEMA: u32 = 1;
+
+/// The whole build.
+#[derive(Debug, Clone, Serialize)]
+pub struct Build {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of the tool.
+    pub fratc_version: &'static str,
+    /// The source network.
+    pub model: Model,
+    /// Wanted classes, in output order.
+    pub classes: Vec<String>,
+    /// Attribution method, `null` when nothing was cut.
+    pub method: Option<String>,
+    /// The board or emulated machine.
+    pub target: String,
+    /// How the size was chosen.
+    pub route: Route,
+    /// On the test split; `null` without one.
+    pub accuracy: Option<Accuracy>,
+    /// The small network.
+    pub assembled: Assembled,
+    /// What the linked firmware grows by; `null` if it was not linked.
+    pub flash: Option<Flash>,
+    /// Memory while running.
+    pub ram: Ram,
+    /// Byte-for-byte comparisons.
+    pub verify: Verify,
+    /// What was skipped or deserves attention.
+    pub notes: Vec<String>,
+    /// Wall-clock seconds of each stage.
+    pub seconds: BTreeMap<String, f64>,
+}
+
+/// The source network.
+#[derive(Debug, Clone, Serialize)]
+pub struct Model {
+    /// As given.
+    pub path: String,
+    /// Of the file's bytes.
+    pub sha256: String,
+    /// Weights and biases, batch norm folded.
+    pub params: usize,
+    /// Multiply-accumulates per sample.
+    pub macs: u64,
+}
+
+/// How the size was chosen.
+#[derive(Debug, Clone, Serialize)]
+pub struct Route {
+    /// Share of channels kept in every group; 1 when nothing was cut.
+    pub keep: f64,
+    /// Whether the ratio was asked for or searched.
+    pub chosen_by: &'static str,
+    /// Whether weights were refitted.
+    pub refit: bool,
+    /// Ratios tried on held-out calibration samples: ratio, accuracy.
+    pub tried: Vec<(f64, f64)>,
+    /// The source's masked accuracy on the same samples.
+    pub held_out_base: Option<f64>,
+}
+
+/// Accuracies on the wanted classes' test samples.
+#[derive(Debug, Clone, Serialize)]
+pub struct Accuracy {
+    /// Test samples of the wanted classes.
+    pub samples: usize,
+    /// Source network, argmax over all its classes.
+    pub source_all: f64,
+    /// Source network, argmax over the wanted classes: the honest base.
+    pub source_masked: f64,
+    /// Small float network.
+    pub assembled_f32: f64,
+    /// The emitted int8 program.
+    pub int8: f64,
+    /// By class name.
+    pub per_class: BTreeMap<String, ClassAccuracy>,
+}
+
+/// One class's share of [`Accuracy`].
+#[derive(Debug, Clone, Serialize)]
+pub struct ClassAccuracy {
+    /// Test samples.
+    pub samples: usize,
+    /// Source network, masked.
+    pub source_masked: f64,
+    /// The emitted int8 program.
+    pub int8: f64,
+}
+
+/// The small network.
+#[derive(Debug, Clone, Serialize)]
+pub struct Assembled {
+    /// Weights and biases.
+    pub params: usize,
+    /// Multiply-accumulates per sample.
+    pub macs: u64,
+    /// Channels kept and channels there were, by group.
+    pub channels: BTreeMap<String, [usize; 2]>,
+}
+
+/// What the linked firmware grows by when `infer` is in it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Flash {
+    /// int8 weights.
+    pub weights_bytes: u64,
+    /// Biases, multipliers, border tables, lookup tables.
+    pub tables_bytes: u64,
+    /// Instructions and the rest.
+    pub code_bytes: u64,
+    /// Sum.
+    pub total_bytes: u64,
+}
+
+/// Memory while running.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ram {
+    /// The caller's `Arena`.
+    pub arena_bytes: u64,
+    /// The caller's `Input`.
+    pub input_bytes: u64,
+    /// High-water mark of `infer` in QEMU; `null` if it did not run.
+    pub stack_bytes: Option<u64>,
+    /// Sum of what is known.
+    pub total_bytes: u64,
+}
+
+/// Byte-for-byte comparisons with the host simulation.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verify {
+    /// The crate on this machine.
+    pub host: Option<HostRun>,
+    /// The crate in QEMU.
+    pub qemu: Option<QemuRun>,
+}
+
+/// The crate on this machine.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostRun {
+    /// Inputs compared.
+    pub samples: usize,
+    /// Inputs with any differing byte.
+    pub mismatches: usize,
+}
+
+/// The crate in QEMU.
+#[derive(Debug, Clone, Serialize)]
+pub struct QemuRun {
+    /// QEMU machine name.
+    pub machine: String,
+    /// Inputs compared.
+    pub samples: usize,
+    /// Inputs with any differing byte.
+    pub mismatches: usize,
+    /// Counted by SysTick under `-icount shift=0`.
+    pub instructions_per_inference: Option<u64>,
+}

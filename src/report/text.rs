@@ -1,0 +1,104 @@
+//! The build report for people.
+
+use std::fmt;
+
+use super::build::{Accuracy, Build};
+
+impl fmt::Display for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "classes   {}", self.classes.join(", "))?;
+        writeln!(
+            f,
+            "network   {} of {} MACs ({}), {} of {} parameters, keep {:.3} ({})",
+            grouped(self.assembled.macs),
+            grouped(self.model.macs),
+            percent(self.assembled.macs as f64 / self.model.macs.max(1) as f64),
+            grouped(self.assembled.params as u64),
+            grouped(self.model.params as u64),
+            self.route.keep,
+            self.route.chosen_by,
+        )?;
+        match &self.accuracy {
+            Some(accuracy) => write_accuracy(accuracy, f)?,
+            None => writeln!(f, "accuracy  not measured: no test samples")?,
+        }
+        match &self.flash {
+            Some(flash) => writeln!(
+                f,
+                "flash     {} B: weights {}, tables {}, code {}",
+                grouped(flash.total_bytes),
+                grouped(flash.weights_bytes),
+                grouped(flash.tables_bytes),
+                grouped(flash.code_bytes)
+            )?,
+            None => writeln!(f, "flash     not measured: nothing was linked")?,
+        }
+        write!(f, "ram       {} B: arena {}, input {}", grouped(self.ram.total_bytes), grouped(self.ram.arena_bytes), grouped(self.ram.input_bytes))?;
+        match self.ram.stack_bytes {
+            Some(stack) => writeln!(f, ", stack {}", grouped(stack))?,
+            None => writeln!(f, ", stack not measured")?,
+        }
+        match &self.verify.host {
+            Some(run) => writeln!(f, "host      {} samples, {} mismatches", run.samples, run.mismatches)?,
+            None => writeln!(f, "host      not verified")?,
+        }
+        match &self.verify.qemu {
+            Some(run) => {
+                write!(f, "qemu      {}: {} samples, {} mismatches", run.machine, run.samples, run.mismatches)?;
+                match run.instructions_per_inference {
+                    Some(n) => writeln!(f, ", {} instructions per inference", grouped(n))?,
+                    None => writeln!(f)?,
+                }
+            }
+            None => writeln!(f, "qemu      not verified")?,
+        }
+        for note in &self.notes {
+            writeln!(f, "note      {note}")?;
+        }
+        Ok(())
+    }
+}
+
+fn write_accuracy(accuracy: &Accuracy, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "accuracy  int8 {}, float {}, source masked {} (all classes {}), {} test samples",
+        percent(accuracy.int8),
+        percent(accuracy.assembled_f32),
+        percent(accuracy.source_masked),
+        percent(accuracy.source_all),
+        accuracy.samples
+    )?;
+    for (name, class) in &accuracy.per_class {
+        writeln!(f, "          {name}: int8 {}, source masked {}", percent(class.int8), percent(class.source_masked))?;
+    }
+    Ok(())
+}
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, d) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(d);
+    }
+    out
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.2} %", fraction * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn digits_are_grouped() {
+        assert_eq!(super::grouped(0), "0");
+        assert_eq!(super::grouped(999), "999");
+        assert_eq!(super::grouped(1000), "1,000");
+        assert_eq!(super::grouped(1_234_567), "1,234,567");
+    }
+}
