@@ -20,15 +20,34 @@ pub struct Add {
 
 /// `output = a + b`.
 pub fn add(layer: &Add, a: &[i8], b: &[i8], output: &mut [i8]) {
-    let _ = (layer, a, b, output);
+    for ((out, &a), &b) in output.iter_mut().zip(a).zip(b) {
+        *out = sum(layer, a, b);
+    }
 }
 
 /// `a = a + b`, in place; the same bytes as [`add`].
 pub fn add_in_place(layer: &Add, a: &mut [i8], b: &[i8]) {
-    let _ = (layer, a, b);
+    for (a, &b) in a.iter_mut().zip(b) {
+        *a = sum(layer, *a, b);
+    }
 }
 
 /// `b = a + b`, in place; the same bytes as [`add`].
 pub fn add_in_place_second(layer: &Add, a: &[i8], b: &mut [i8]) {
-    let _ = (layer, a, b);
+    for (&a, b) in a.iter().zip(b) {
+        *b = sum(layer, a, *b);
+    }
+}
+
+/// One element.
+#[inline(always)]
+fn sum(layer: &Add, a: i8, b: i8) -> i8 {
+    let a = i32::from(a).wrapping_mul(layer.factors[0]);
+    let b = i32::from(b).wrapping_mul(layer.factors[1]);
+    let scaled = a.wrapping_add(b).wrapping_add(layer.constant) >> (layer.shift & 31);
+    layer
+        .zero_point
+        .wrapping_add(scaled)
+        .max(layer.min)
+        .min(layer.max) as i8
 }

@@ -2,6 +2,11 @@
 
 /// Index of the largest score; the first of equals. 0 for no scores.
 pub fn argmax(scores: &[i8]) -> usize {
-    let _ = scores;
-    0
+    let mut best = (0, i8::MIN);
+    for (i, &score) in scores.iter().enumerate() {
+        if score > best.1 {
+            best = (i, score);
+        }
+    }
+    best.0
 }

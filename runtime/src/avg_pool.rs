@@ -1,7 +1,10 @@
 //! Mean of each window, global pooling included (a window as large as the input).
 
-use crate::requant::Requant;
-use crate::shape::{Element, Hwc, Window};
+use super::requant::{requantize, Requant};
+use super::shape::{Element, Hwc, Window};
+
+/// Channels whose accumulators are held at once.
+const BLOCK: usize = 8;
 
 /// `acc = Σ (q − input_zero_point)` over the positions inside the input; the divisor is in the multiplier.
 #[derive(Debug, Clone, Copy)]
@@ -21,5 +24,60 @@ pub struct AvgPool<'a> {
 
 /// Runs the pool.
 pub fn avg_pool<T: Element>(layer: &AvgPool<'_>, input: &[T], output: &mut [i8]) {
-    let _ = (layer, input, output);
+    let channels = layer.input.c;
+    let row = layer.output.w.wrapping_mul(channels).max(1);
+    for (y, row) in output
+        .chunks_exact_mut(row)
+        .take(layer.output.h)
+        .enumerate()
+    {
+        for (x, pixel) in row.chunks_exact_mut(channels.max(1)).enumerate() {
+            let origin = layer.window.origin(y, x);
+            let mut first = 0;
+            for block in pixel.chunks_mut(BLOCK) {
+                let mut acc = [0; BLOCK];
+                let positions = accumulate(layer, input, origin, first, block.len(), &mut acc);
+                let multiplier = match *layer.requant.multipliers {
+                    [one] => one,
+                    ref each => each.get(positions.wrapping_sub(1)).copied().unwrap_or(0),
+                };
+                for (out, &acc) in block.iter_mut().zip(&acc) {
+                    *out = requantize(acc, multiplier, &layer.requant);
+                }
+                first = first.wrapping_add(BLOCK);
+            }
+        }
+    }
+}
+
+/// Adds the channels `first..first + count` of all positions inside the input; returns their number.
+#[inline(always)]
+fn accumulate<T: Element>(
+    layer: &AvgPool<'_>,
+    input: &[T],
+    [top, left]: [usize; 2],
+    first: usize,
+    count: usize,
+    acc: &mut [i32; BLOCK],
+) -> usize {
+    let [kh, kw] = layer.window.kernel;
+    let mut positions = 0_usize;
+    let mut iy = top;
+    for _ in 0..kh {
+        let mut ix = left;
+        for _ in 0..kw {
+            if iy < layer.input.h && ix < layer.input.w {
+                positions = positions.wrapping_add(1);
+                let start = layer.input.offset(iy, ix).wrapping_add(first);
+                let values = input.get(start..start.wrapping_add(count)).unwrap_or(&[]);
+                for (acc, &x) in acc.iter_mut().zip(values) {
+                    let value = x.quantized().wrapping_sub(layer.input_zero_point);
+                    *acc = acc.wrapping_add(value);
+                }
+            }
+            ix = ix.wrapping_add(layer.window.dilation[1]);
+        }
+        iy = iy.wrapping_add(layer.window.dilation[0]);
+    }
+    positions
 }

@@ -1,7 +1,7 @@
 //! Fully connected layer.
 
-use crate::requant::Requant;
-use crate::shape::Element;
+use super::requant::{requantize, Requant};
+use super::shape::Element;
 
 /// `acc[o] = bias[o] + Σ weights[o, i] · x[i]`; `x` in the memory order of its tensor, `[H, W, C]`.
 #[derive(Debug, Clone, Copy)]
@@ -16,5 +16,16 @@ pub struct Dense<'a> {
 
 /// Runs the layer; `input.len()` is `I`, `output.len()` is `O`.
 pub fn dense<T: Element>(layer: &Dense<'_>, input: &[T], output: &mut [i8]) {
-    let _ = (layer, input, output);
+    let filters = layer.weights.chunks_exact(input.len().max(1));
+    let outputs = output
+        .iter_mut()
+        .zip(filters)
+        .zip(layer.bias)
+        .zip(layer.requant.multipliers);
+    for (((out, filter), &bias), &multiplier) in outputs {
+        let products = input.iter().zip(filter);
+        let products = products.map(|(&x, &w)| x.quantized().wrapping_mul(i32::from(w)));
+        let acc = products.fold(bias, i32::wrapping_add);
+        *out = requantize(acc, multiplier, &layer.requant);
+    }
 }

@@ -1,8 +1,12 @@
 //! Depthwise 2-D convolution, channel multiplier 1.
 
-use crate::conv::{Bias, PadValue};
-use crate::requant::Requant;
-use crate::shape::{Element, Hwc, Window};
+use super::bias::Bias;
+use super::pad::PadValue;
+use super::requant::{requantize, Requant};
+use super::shape::{Element, Hwc, Window};
+
+/// Channels whose accumulators are held at once.
+const BLOCK: usize = 8;
 
 /// `acc[c] = bias[c] + Σ weights[ky, kx, c] · x[c]`.
 #[derive(Debug, Clone, Copy)]
@@ -25,5 +29,80 @@ pub struct Depthwise<'a> {
 
 /// Runs the convolution.
 pub fn depthwise<T: Element>(layer: &Depthwise<'_>, input: &[T], output: &mut [i8]) {
-    let _ = (layer, input, output);
+    let channels = layer.input.c;
+    let row = layer.output.w.wrapping_mul(channels).max(1);
+    for (y, row) in output
+        .chunks_exact_mut(row)
+        .take(layer.output.h)
+        .enumerate()
+    {
+        for (x, pixel) in row.chunks_exact_mut(channels.max(1)).enumerate() {
+            let origin = layer.window.origin(y, x);
+            let mut biases = layer.bias.at(y, x, channels).chunks(BLOCK);
+            let mut multipliers = layer.requant.multipliers.chunks(BLOCK);
+            let mut first = 0;
+            for block in pixel.chunks_mut(BLOCK) {
+                let (Some(bias), Some(multipliers)) = (biases.next(), multipliers.next()) else {
+                    break;
+                };
+                let mut acc = [0; BLOCK];
+                acc.iter_mut()
+                    .zip(bias)
+                    .for_each(|(acc, &bias)| *acc = bias);
+                accumulate(layer, input, origin, first, block.len(), &mut acc);
+                for ((out, &acc), &multiplier) in block.iter_mut().zip(&acc).zip(multipliers) {
+                    *out = requantize(acc, multiplier, &layer.requant);
+                }
+                first = first.wrapping_add(BLOCK);
+            }
+        }
+    }
+}
+
+/// Adds all taps of the channels `first..first + count` to `acc`.
+#[inline(always)]
+fn accumulate<T: Element>(
+    layer: &Depthwise<'_>,
+    input: &[T],
+    [top, left]: [usize; 2],
+    first: usize,
+    count: usize,
+    acc: &mut [i32; BLOCK],
+) {
+    let [kh, kw] = layer.window.kernel;
+    let mut tap = first;
+    let mut iy = top;
+    for _ in 0..kh {
+        let mut ix = left;
+        for _ in 0..kw {
+            let weights = layer
+                .weights
+                .get(tap..tap.wrapping_add(count))
+                .unwrap_or(&[]);
+            if iy < layer.input.h && ix < layer.input.w {
+                let start = layer.input.offset(iy, ix).wrapping_add(first);
+                let values = input.get(start..start.wrapping_add(count)).unwrap_or(&[]);
+                multiply_add(acc, values, weights);
+            } else {
+                match layer.pad {
+                    PadValue::Uniform(value) => multiply_add(acc, &[value; BLOCK], weights),
+                    PadValue::Channel(values) => {
+                        let values = values.get(first..first.wrapping_add(count)).unwrap_or(&[]);
+                        multiply_add(acc, values, weights);
+                    }
+                }
+            }
+            tap = tap.wrapping_add(layer.input.c);
+            ix = ix.wrapping_add(layer.window.dilation[1]);
+        }
+        iy = iy.wrapping_add(layer.window.dilation[0]);
+    }
+}
+
+/// `acc[c] += values[c] · weights[c]`.
+#[inline(always)]
+fn multiply_add<T: Element>(acc: &mut [i32; BLOCK], values: &[T], weights: &[i8]) {
+    for ((acc, &x), &w) in acc.iter_mut().zip(values).zip(weights) {
+        *acc = acc.wrapping_add(x.quantized().wrapping_mul(i32::from(w)));
+    }
 }

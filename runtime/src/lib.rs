@@ -4,6 +4,9 @@
 //! are `i32`. There is one rounding, [`requant::requantize`]; host simulation and device share it, because
 //! both run these very functions.
 //!
+//! Every file but this one and `sources.rs` can be vendored: inside a module `kernels` it finds its neighbours
+//! by `super::`. `shape`, `requant`, `bias` and `pad` are what the others rest on; no kernel needs another.
+//!
 //! Guarantees: `no_std`, no allocation, no dependency, no `unsafe`, no panic whatever the arguments: a kernel
 //! given slices that do not match its shapes computes less, it never faults.
 #![no_std]
@@ -12,11 +15,18 @@
 pub mod add;
 pub mod argmax;
 pub mod avg_pool;
+pub mod bias;
 pub mod concat;
 pub mod conv;
 pub mod dense;
 pub mod depthwise;
 pub mod lookup;
 pub mod max_pool;
+pub mod pad;
 pub mod requant;
 pub mod shape;
+#[cfg(feature = "sources")]
+pub mod sources;
+
+/// Version of the kernels; emitted crates carry it in their file headers.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

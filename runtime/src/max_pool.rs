@@ -1,6 +1,6 @@
 //! Largest value of each window; padding takes no part. Scale and zero point pass through.
 
-use crate::shape::{Element, Hwc, Window};
+use super::shape::{Element, Hwc, Window};
 
 /// A max pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,5 +15,32 @@ pub struct MaxPool {
 
 /// Runs the pool.
 pub fn max_pool<T: Element>(layer: &MaxPool, input: &[T], output: &mut [i8]) {
-    let _ = (layer, input, output);
+    let channels = layer.input.c;
+    let row = layer.output.w.wrapping_mul(channels).max(1);
+    let [kh, kw] = layer.window.kernel;
+    for (y, row) in output
+        .chunks_exact_mut(row)
+        .take(layer.output.h)
+        .enumerate()
+    {
+        for (x, pixel) in row.chunks_exact_mut(channels.max(1)).enumerate() {
+            let [top, left] = layer.window.origin(y, x);
+            pixel.iter_mut().for_each(|out| *out = i8::MIN);
+            let mut iy = top;
+            for _ in 0..kh {
+                let mut ix = left;
+                for _ in 0..kw {
+                    if iy < layer.input.h && ix < layer.input.w {
+                        let start = layer.input.offset(iy, ix);
+                        let values = input.get(start..start.wrapping_add(channels));
+                        for (out, &x) in pixel.iter_mut().zip(values.unwrap_or(&[])) {
+                            *out = (*out).max(x.quantized() as i8);
+                        }
+                    }
+                    ix = ix.wrapping_add(layer.window.dilation[1]);
+                }
+                iy = iy.wrapping_add(layer.window.dilation[0]);
+            }
+        }
+    }
 }

@@ -11,6 +11,14 @@ pub struct Hwc {
     pub c: usize,
 }
 
+impl Hwc {
+    /// Index of the first channel at row `y`, column `x`.
+    #[inline(always)]
+    pub fn offset(&self, y: usize, x: usize) -> usize {
+        y.wrapping_mul(self.w).wrapping_add(x).wrapping_mul(self.c)
+    }
+}
+
 /// A sliding window; pairs are `[vertical, horizontal]`. Bottom and right padding follow from the output's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -22,6 +30,25 @@ pub struct Window {
     pub dilation: [usize; 2],
     /// Padding above and to the left.
     pub pad: [usize; 2],
+}
+
+impl Window {
+    /// Row and column of the first tap at output position `(y, x)`. In the padding above or to the left they
+    /// wrap, so that `row < h` alone says whether a row is inside.
+    #[inline(always)]
+    pub fn origin(&self, y: usize, x: usize) -> [usize; 2] {
+        [
+            y.wrapping_mul(self.stride[0]).wrapping_sub(self.pad[0]),
+            x.wrapping_mul(self.stride[1]).wrapping_sub(self.pad[1]),
+        ]
+    }
+
+    /// Whether all columns of a window that starts at column `left` are inside `width` and side by side.
+    #[inline(always)]
+    pub fn columns_contiguous(&self, left: usize, width: usize) -> bool {
+        let end = left.wrapping_add(self.kernel[1]);
+        (self.dilation[1] == 1 || self.kernel[1] == 1) && left < width && end <= width && left < end
+    }
 }
 
 /// What a kernel may read: `i8` activations, or raw `u8` pixels, which stand for `pixel − 128`.

@@ -1,0 +1,45 @@
+//! Start of the accumulators.
+
+/// Biases: accumulators start here. They hold the layer's bias and `−zero_point · Σ weights`.
+#[derive(Debug, Clone, Copy)]
+pub enum Bias<'a> {
+    /// One per output channel.
+    Channel(&'a [i32]),
+    /// One per border class and output channel, where padding is not an integer in the input's terms.
+    Border {
+        /// Class of each output row.
+        rows: &'a [u8],
+        /// Class of each output column.
+        cols: &'a [u8],
+        /// Number of column classes.
+        col_classes: usize,
+        /// `[row class][column class][output channel]`.
+        table: &'a [i32],
+    },
+}
+
+impl<'a> Bias<'a> {
+    /// The biases of all `channels` at output position `(y, x)`; empty where a table is too short.
+    #[inline(always)]
+    pub fn at(&self, y: usize, x: usize, channels: usize) -> &'a [i32] {
+        match *self {
+            Bias::Channel(bias) => bias,
+            Bias::Border {
+                rows,
+                cols,
+                col_classes,
+                table,
+            } => {
+                let row = rows.get(y).map_or(0, |&class| usize::from(class));
+                let col = cols.get(x).map_or(0, |&class| usize::from(class));
+                let start = row
+                    .wrapping_mul(col_classes)
+                    .wrapping_add(col)
+                    .wrapping_mul(channels);
+                table
+                    .get(start..start.wrapping_add(channels))
+                    .unwrap_or(&[])
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The kernels' own source text, for the generator that vendors them.
+
+/// File name and text of every file that can be vendored, in alphabetical order. A file finds its neighbours
+/// by `super::`; [`requirements`] says which.
+pub const SOURCES: &[(&str, &str)] = &[
+    ("add.rs", include_str!("add.rs")),
+    ("argmax.rs", include_str!("argmax.rs")),
+    ("avg_pool.rs", include_str!("avg_pool.rs")),
+    ("bias.rs", include_str!("bias.rs")),
+    ("concat.rs", include_str!("concat.rs")),
+    ("conv.rs", include_str!("conv.rs")),
+    ("dense.rs", include_str!("dense.rs")),
+    ("depthwise.rs", include_str!("depthwise.rs")),
+    ("lookup.rs", include_str!("lookup.rs")),
+    ("max_pool.rs", include_str!("max_pool.rs")),
+    ("pad.rs", include_str!("pad.rs")),
+    ("requant.rs", include_str!("requant.rs")),
+    ("shape.rs", include_str!("shape.rs")),
+];
+
+/// The files that `file` uses, itself not included.
+pub fn requirements(file: &str) -> &'static [&'static str] {
+    match file {
+        "conv.rs" | "depthwise.rs" => &["bias.rs", "pad.rs", "requant.rs", "shape.rs"],
+        "avg_pool.rs" | "dense.rs" => &["requant.rs", "shape.rs"],
+        "max_pool.rs" | "lookup.rs" => &["shape.rs"],
+        _ => &[],
+    }
+}
