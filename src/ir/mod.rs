@@ -13,6 +13,7 @@
 //! 4. the output is a vector (`h = w = 1`), and [`op::Op::Softmax`] occurs only as the output;
 //! 5. node names are unique and not empty.
 
+pub mod groups;
 pub mod op;
 
 mod graph;
