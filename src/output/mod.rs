@@ -73,15 +73,20 @@ pub fn check_folder(dir: &Path) -> Result<()> {
             }
             let meta = fs::metadata(dir).map_err(|e| failed(dir, &e))?;
             if meta.permissions().readonly() {
-                return Diag::new("output/read-only", "the output folder is read-only").at(dir.display()).help("choose another --out").err();
+                return Diag::new("output/read-only", "the output folder is read-only")
+                    .at(dir.display())
+                    .help("choose another --out")
+                    .err();
             }
             Ok(())
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) if dir.exists() => Diag::new("output/not-a-folder", format!("the output path is no folder that can be read ({e})"))
-            .at(dir.display())
-            .help("choose another --out")
-            .err(),
+        Err(e) if dir.exists() => {
+            Diag::new("output/not-a-folder", format!("the output path is no folder that can be read ({e})"))
+                .at(dir.display())
+                .help("choose another --out")
+                .err()
+        }
         Err(e) => Err(failed(dir, &e)),
     }
 }
@@ -97,7 +102,8 @@ impl Pending {
             Box::new(Diag::new("output/no-name", "the output path has no last component").at(target.display()))
         })?;
         for attempt in 0..1000_u32 {
-            let path = target.with_file_name(format!(".{}.fratc-{}-{attempt}", name.to_string_lossy(), std::process::id()));
+            let path =
+                target.with_file_name(format!(".{}.fratc-{}-{attempt}", name.to_string_lossy(), std::process::id()));
             let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
             if !path.exists() && !pending.contains(&path) {
                 pending.push(path.clone());

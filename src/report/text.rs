@@ -33,7 +33,13 @@ impl fmt::Display for Build {
             )?,
             None => writeln!(f, "flash     not measured: nothing was linked")?,
         }
-        write!(f, "ram       {} B: arena {}, input {}", grouped(self.ram.total_bytes), grouped(self.ram.arena_bytes), grouped(self.ram.input_bytes))?;
+        write!(
+            f,
+            "ram       {} B: arena {}, input {}",
+            grouped(self.ram.total_bytes),
+            grouped(self.ram.arena_bytes),
+            grouped(self.ram.input_bytes)
+        )?;
         match self.ram.stack_bytes {
             Some(stack) => writeln!(f, ", stack {}", grouped(stack))?,
             None => writeln!(f, ", stack not measured")?,

@@ -85,13 +85,21 @@ fn modules_import_only_what_the_table_allows() {
 
 #[test]
 fn an_unlisted_import_is_seen() {
-    assert_eq!(imports("use crate::{ir::Graph, cli};\n// crate::exec\nlet x = crate::data::y();").into_iter().collect::<Vec<_>>(), ["cli", "data", "ir"]);
+    assert_eq!(
+        imports("use crate::{ir::Graph, cli};\n// crate::exec\nlet x = crate::data::y();")
+            .into_iter()
+            .collect::<Vec<_>>(),
+        ["cli", "data", "ir"]
+    );
     assert!(imports("use fratc_runtime::conv;").contains("runtime"));
 }
 
 #[test]
 fn every_listed_module_exists() {
     for module in allowed().keys() {
-        assert!(root().join("src").join(module).join("mod.rs").is_file(), "ARCHITECTURE.md lists `{module}`, src has no such folder");
+        assert!(
+            root().join("src").join(module).join("mod.rs").is_file(),
+            "ARCHITECTURE.md lists `{module}`, src has no such folder"
+        );
     }
 }
