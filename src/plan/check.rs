@@ -1,0 +1,63 @@
+//! The invariants of a plan.
+
+use super::{ALIGN, Home, Placement, Plan};
+use crate::diag::{Diag, Result};
+use crate::qir::Program;
+
+impl Plan {
+    /// Checks that the plan is right for `program`:
+    /// 1. the steps are the program's layers, in order;
+    /// 2. every tensor but the input and the scores has a place, aligned, inside the arena and as long as the tensor;
+    /// 3. it is alive from the step that writes it to the last that reads it;
+    /// 4. two tensors alive at one step share no byte, unless one replaces the other there, at the same offset.
+    ///
+    /// # Errors
+    /// `plan/invalid`, naming the tensors.
+    pub fn verify(&self, program: &Program) -> Result<()> {
+        let invalid = |what: String| Diag::new("plan/invalid", what).at(format!("program `{}`", program.name)).err();
+        let in_order = self.steps.iter().enumerate().all(|(i, step)| {
+            step.layer == i && program.layers.get(i).is_some_and(|l| l.inputs == step.reads && l.output == step.writes)
+        });
+        if !in_order || self.steps.len() != program.layers.len() {
+            return invalid("the steps are not the program's layers".into());
+        }
+        for (index, step) in self.steps.iter().enumerate() {
+            let writes_home = self.home(program, step.writes);
+            if (writes_home == Home::Scores) != (step.writes == program.output) {
+                return invalid(format!("tensor `{}` has no place", program.tensor(step.writes).name));
+            }
+            for id in step.reads.iter().chain([&step.writes]) {
+                let Some(place) = self.placements.iter().find(|p| p.tensor == *id) else { continue };
+                let tensor = program.tensor(*id);
+                let fits = place.offset % ALIGN == 0
+                    && place.bytes == tensor.shape.len()
+                    && place.offset + place.bytes <= self.arena_bytes;
+                if !fits || index < place.first_step || place.last_step < index {
+                    return invalid(format!("tensor `{}` is not where or when it should be", tensor.name));
+                }
+            }
+        }
+        for (i, a) in self.placements.iter().enumerate() {
+            for b in &self.placements[i + 1..] {
+                if overlap(a, b) && !self.replaces(a, b) && !self.replaces(b, a) {
+                    let (a, b) = (&program.tensor(a.tensor).name, &program.tensor(b.tensor).name);
+                    return invalid(format!("tensors `{a}` and `{b}` are alive together and share bytes"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `new` is written over `old` at `old`'s last step.
+    fn replaces(&self, new: &Placement, old: &Placement) -> bool {
+        let step = &self.steps[new.first_step];
+        let replaced = step.in_place.map(|input| step.reads[input]);
+        replaced == Some(old.tensor) && old.last_step == new.first_step && old.offset == new.offset
+    }
+}
+
+fn overlap(a: &Placement, b: &Placement) -> bool {
+    let in_time = a.first_step <= b.last_step && b.first_step <= a.last_step;
+    let in_space = a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+    in_time && in_space
+}

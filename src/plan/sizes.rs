@@ -1,0 +1,61 @@
+//! Bytes of constants: known exactly before anything is compiled.
+
+use crate::qir::{Bias, Conv, Op, PadValue, Program, Requant};
+
+/// Constants of one layer, in bytes of flash.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LayerBytes {
+    /// int8 weights.
+    pub weights: usize,
+    /// Biases, multipliers, border classes, pad values, lookup tables.
+    pub tables: usize,
+}
+
+/// Constants of a program, in bytes of flash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Per layer, in program order.
+    pub layers: Vec<LayerBytes>,
+    /// int8 weights of all layers.
+    pub weights_bytes: usize,
+    /// Tables of all layers.
+    pub tables_bytes: usize,
+}
+
+/// Counts the constants of `program`.
+pub(super) fn sizes(program: &Program) -> Sizes {
+    let layers: Vec<LayerBytes> = program.layers.iter().map(|layer| layer_bytes(&layer.op)).collect();
+    Sizes {
+        weights_bytes: layers.iter().map(|layer| layer.weights).sum(),
+        tables_bytes: layers.iter().map(|layer| layer.tables).sum(),
+        layers,
+    }
+}
+
+fn layer_bytes(op: &Op) -> LayerBytes {
+    match op {
+        Op::Conv(conv) | Op::Depthwise(conv) => {
+            let Conv { window: _, weights, bias, pad, requant } = conv;
+            let bias = match bias {
+                Bias::Channel(bias) => size_of_val(&bias[..]),
+                Bias::Border { rows, cols, col_classes: _, table } => rows.len() + cols.len() + size_of_val(&table[..]),
+            };
+            let pad = match pad {
+                PadValue::Uniform(_) => 0,
+                PadValue::Channel(values) => values.len(),
+            };
+            LayerBytes { weights: weights.len(), tables: bias + pad + requant_bytes(requant) }
+        }
+        Op::Dense(dense) => LayerBytes {
+            weights: dense.weights.len(),
+            tables: size_of_val(&dense.bias[..]) + requant_bytes(&dense.requant),
+        },
+        Op::AvgPool(pool) => LayerBytes { weights: 0, tables: requant_bytes(&pool.requant) },
+        Op::Lookup(table) => LayerBytes { weights: 0, tables: table.len() },
+        Op::Add(_) | Op::MaxPool(_) | Op::Concat => LayerBytes::default(),
+    }
+}
+
+fn requant_bytes(requant: &Requant) -> usize {
+    size_of_val(&requant.multipliers[..])
+}
