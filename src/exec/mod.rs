@@ -1,24 +1,28 @@
 //! Runs a float graph forward and backward over batches, in f32 or f64, on the CPU.
 //!
+//! In: an [`ir::Graph`](crate::ir::Graph) and batches of its input. Out: tensors of every node
+//! ([`Network::forward`]), class scores ([`Network::scores`]), gradients ([`Network::backward`]).
+//!
 //! A [`Batch`] holds one tensor of several samples **channel-major**: `[C, N, H, W]`. So a convolution over a
-//! whole chunk of samples is one matrix product, and per-channel work is contiguous. Matrix products go
-//! through `candle_core::Tensor::matmul`; everything else is here.
+//! whole chunk of samples is one matrix product, concatenation is appending, and per-channel work is
+//! contiguous. Matrix products go through `candle_core` ([`Matrix`]); everything else is in [`op`].
 //!
 //! Work is cut into fixed chunks of [`CHUNK`] samples, aligned to global sample indices; threads take whole
-//! chunks and results are combined in chunk order, so results do not depend on the thread count.
+//! chunks and results are combined in chunk order ([`for_chunks`]), so results are bit-identical for any
+//! thread count.
 
-use crate::ir::Shape;
+pub mod op;
 
-/// Samples per chunk of work.
-pub const CHUNK: usize = 16;
+mod backward;
+mod batch;
+mod chunks;
+mod im2col;
+mod matrix;
+mod network;
 
-/// One tensor of `n` samples, `[C, N, H, W]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Batch<T> {
-    /// Shape of one sample.
-    pub shape: Shape,
-    /// Samples.
-    pub n: usize,
-    /// `[C, N, H, W]`.
-    pub data: Vec<T>,
-}
+pub use backward::{Gradients, ParamGrad, Want};
+pub use batch::{Batch, Float};
+pub use chunks::{CHUNK, for_chunks};
+pub use im2col::im2col;
+pub use matrix::{Matrix, matmul};
+pub use network::{Activations, Network};

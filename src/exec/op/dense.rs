@@ -1,0 +1,29 @@
+//! Fully connected layer.
+
+use crate::diag::Result;
+use crate::exec::op::channel_sums;
+use crate::exec::{Batch, Float, Matrix, ParamGrad, matmul};
+use crate::ir::Shape;
+
+pub(super) fn forward<T: Float>(weight: &Matrix<T>, bias: &[T], x: &Batch<T>) -> Result<Batch<T>> {
+    let product = matmul(weight, &as_matrix(x)?)?;
+    let data = product.read(|product| {
+        product.chunks_exact(x.n.max(1)).zip(bias).flat_map(|(row, &b)| row.iter().map(move |&v| v + b)).collect()
+    })?;
+    Ok(Batch { shape: Shape::vector(bias.len()), n: x.n, data })
+}
+
+pub(super) fn backward<T: Float>(weight: &Matrix<T>, input: Shape, grad: &Batch<T>) -> Result<Batch<T>> {
+    let data = matmul(&weight.t()?, &as_matrix(grad)?)?.to_vec()?;
+    Ok(Batch { shape: input, n: grad.n, data })
+}
+
+pub(super) fn backward_params<T: Float>(x: &Batch<T>, grad: &Batch<T>) -> Result<ParamGrad<T>> {
+    let weight = matmul(&as_matrix(grad)?, &as_matrix(x)?.t()?)?.to_vec()?;
+    Ok(ParamGrad { weight, bias: channel_sums(grad) })
+}
+
+/// `[features, samples]`.
+fn as_matrix<T: Float>(batch: &Batch<T>) -> Result<Matrix<T>> {
+    Matrix::new(batch.data.clone(), batch.shape.c, batch.n)
+}

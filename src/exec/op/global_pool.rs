@@ -1,0 +1,17 @@
+//! Mean over all positions.
+
+use crate::exec::{Batch, Float};
+use crate::ir::Shape;
+
+pub(super) fn forward<T: Float>(x: &Batch<T>) -> Batch<T> {
+    let plane = x.shape.plane();
+    let share = T::of(1.0 / plane as f64);
+    let data = x.data.chunks_exact(plane).map(|p| p.iter().fold(T::ZERO, |a, &b| a + b) * share).collect();
+    Batch { shape: Shape::vector(x.shape.c), n: x.n, data }
+}
+
+pub(super) fn backward<T: Float>(input: Shape, grad: &Batch<T>) -> Batch<T> {
+    let share = T::of(1.0 / input.plane() as f64);
+    let data = grad.data.iter().flat_map(|&g| std::iter::repeat_n(g * share, input.plane())).collect();
+    Batch { shape: input, n: grad.n, data }
+}

@@ -1,0 +1,166 @@
+//! Forward and backward of every operator, one file each, and the dispatch.
+//!
+//! Inputs have the shapes the verifier checked. `backward` gives the gradient with respect to one operand
+//! from the gradient with respect to the result; `backward_params` the gradient of weights and biases.
+
+mod activation;
+mod add;
+mod affine;
+mod avg_pool;
+mod concat;
+mod conv;
+mod dense;
+mod depthwise;
+mod flatten;
+mod gate;
+mod global_pool;
+mod max_pool;
+mod pad;
+mod softmax;
+
+use crate::diag::{Diag, Result};
+use crate::exec::{Batch, Float, Matrix, ParamGrad};
+use crate::ir::Shape;
+use crate::ir::op::Op;
+
+/// An operator's parameters in the engine's number type.
+#[derive(Debug)]
+pub(super) enum Prepared<T> {
+    /// No parameters.
+    None,
+    /// Convolution: `[O/g, K]` per group.
+    Conv { groups: Vec<Matrix<T>>, bias: Vec<T> },
+    /// Convolution with one input channel per group: `[O, KH·KW]`.
+    Depthwise { weight: Vec<T>, bias: Vec<T> },
+    /// Dense layer: `[O, I]`.
+    Dense { weight: Matrix<T>, bias: Vec<T> },
+    /// Affine map.
+    Affine { scale: Vec<T>, shift: Vec<T> },
+}
+
+pub(super) fn prepare<T: Float>(op: &Op) -> Result<Prepared<T>> {
+    match op {
+        Op::Conv(conv) if depthwise::applies(conv) => {
+            Ok(Prepared::Depthwise { weight: cast(&conv.weight), bias: cast(&conv.bias) })
+        }
+        Op::Conv(conv) => conv::prepare(conv),
+        Op::Dense(dense) => Ok(Prepared::Dense {
+            weight: Matrix::new(cast(&dense.weight), dense.out_features, dense.in_features)?,
+            bias: cast(&dense.bias),
+        }),
+        Op::Affine(affine) => Ok(Prepared::Affine { scale: cast(&affine.scale), shift: cast(&affine.shift) }),
+        Op::Input
+        | Op::Relu
+        | Op::Clip(_)
+        | Op::LeakyRelu(_)
+        | Op::Sigmoid
+        | Op::HardSigmoid(_)
+        | Op::HardSwish
+        | Op::Add
+        | Op::Gate
+        | Op::Concat
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::GlobalAvgPool
+        | Op::Flatten
+        | Op::Pad(_)
+        | Op::Softmax => Ok(Prepared::None),
+    }
+}
+
+pub(super) fn forward<T: Float>(op: &Op, prepared: &Prepared<T>, out: Shape, inputs: &[&Batch<T>]) -> Result<Batch<T>> {
+    let x = inputs[0];
+    Ok(match (op, prepared) {
+        (Op::Conv(conv), Prepared::Depthwise { weight, bias }) => depthwise::forward(conv, weight, bias, out, x),
+        (Op::Conv(conv), Prepared::Conv { groups, bias }) => conv::forward(conv, groups, bias, out, x)?,
+        (Op::Dense(_), Prepared::Dense { weight, bias }) => dense::forward(weight, bias, x)?,
+        (Op::Affine(_), Prepared::Affine { scale, shift }) => affine::forward(scale, shift, x),
+        (Op::Relu | Op::Clip(_) | Op::LeakyRelu(_) | Op::Sigmoid | Op::HardSigmoid(_) | Op::HardSwish, _) => {
+            activation::forward(op, x)
+        }
+        (Op::Add, _) => add::forward(x, inputs[1]),
+        (Op::Gate, _) => gate::forward(x, inputs[1]),
+        (Op::Concat, _) => concat::forward(out, inputs),
+        (Op::MaxPool(pool), _) => max_pool::forward(pool, out, x),
+        (Op::AvgPool(pool), _) => avg_pool::forward(pool, out, x),
+        (Op::GlobalAvgPool, _) => global_pool::forward(x),
+        (Op::Flatten, _) => flatten::forward(x),
+        (Op::Pad(pad), _) => pad::forward(*pad, out, x),
+        (Op::Softmax, _) => softmax::forward(x),
+        (Op::Input | Op::Conv(_) | Op::Dense(_) | Op::Affine(_), _) => return Err(unprepared(op)),
+    })
+}
+
+/// Gradient with respect to operand number `operand`.
+pub(super) fn backward<T: Float>(
+    op: &Op,
+    prepared: &Prepared<T>,
+    operand: usize,
+    inputs: &[&Batch<T>],
+    output: &Batch<T>,
+    grad: &Batch<T>,
+) -> Result<Batch<T>> {
+    let x = inputs[operand];
+    Ok(match (op, prepared) {
+        (Op::Conv(conv), Prepared::Depthwise { weight, .. }) => depthwise::backward(conv, weight, x.shape, grad),
+        (Op::Conv(conv), Prepared::Conv { groups, .. }) => conv::backward(conv, groups, x.shape, grad)?,
+        (Op::Dense(_), Prepared::Dense { weight, .. }) => dense::backward(weight, x.shape, grad)?,
+        (Op::Affine(_), Prepared::Affine { scale, .. }) => affine::backward(scale, grad),
+        (Op::Relu | Op::Clip(_) | Op::LeakyRelu(_) | Op::Sigmoid | Op::HardSigmoid(_) | Op::HardSwish, _) => {
+            activation::backward(op, x, output, grad)
+        }
+        (Op::Add, _) => grad.clone(),
+        (Op::Gate, _) => gate::backward(operand, inputs, grad),
+        (Op::Concat, _) => concat::backward(operand, inputs, grad),
+        (Op::MaxPool(pool), _) => max_pool::backward(pool, x, grad),
+        (Op::AvgPool(pool), _) => avg_pool::backward(pool, x.shape, grad),
+        (Op::GlobalAvgPool, _) => global_pool::backward(x.shape, grad),
+        (Op::Flatten, _) => flatten::backward(x.shape, grad),
+        (Op::Pad(pad), _) => pad::backward(*pad, x.shape, grad),
+        (Op::Softmax, _) => softmax::backward(output, grad),
+        (Op::Input | Op::Conv(_) | Op::Dense(_) | Op::Affine(_), _) => return Err(unprepared(op)),
+    })
+}
+
+/// Gradient of the operator's parameters, if it has any.
+pub(super) fn backward_params<T: Float>(
+    op: &Op,
+    inputs: &[&Batch<T>],
+    grad: &Batch<T>,
+) -> Result<Option<ParamGrad<T>>> {
+    match op {
+        Op::Conv(conv) if depthwise::applies(conv) => Ok(Some(depthwise::backward_params(conv, inputs[0], grad))),
+        Op::Conv(conv) => conv::backward_params(conv, inputs[0], grad).map(Some),
+        Op::Dense(_) => dense::backward_params(inputs[0], grad).map(Some),
+        Op::Affine(_) => Ok(Some(affine::backward_params(inputs[0], grad))),
+        Op::Input
+        | Op::Relu
+        | Op::Clip(_)
+        | Op::LeakyRelu(_)
+        | Op::Sigmoid
+        | Op::HardSigmoid(_)
+        | Op::HardSwish
+        | Op::Add
+        | Op::Gate
+        | Op::Concat
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::GlobalAvgPool
+        | Op::Flatten
+        | Op::Pad(_)
+        | Op::Softmax => Ok(None),
+    }
+}
+
+fn cast<T: Float>(values: &[f32]) -> Vec<T> {
+    values.iter().map(|&v| T::of(f64::from(v))).collect()
+}
+
+/// Sum of each channel over samples and positions.
+fn channel_sums<T: Float>(batch: &Batch<T>) -> Vec<T> {
+    (0..batch.shape.c).map(|c| batch.channel(c).iter().fold(T::ZERO, |a, &b| a + b)).collect()
+}
+
+fn unprepared(op: &Op) -> Box<Diag> {
+    Box::new(Diag::new("exec/unprepared", format!("{} was not prepared for running", op.name())))
+}
