@@ -1,7 +1,7 @@
 //! Mean of each window, global pooling included (a window as large as the input).
 
 use super::requant::{requantize, Requant};
-use super::shape::{Element, Hwc, Window};
+use super::shape::{take_mut, Element, Hwc, Window};
 
 /// Channels whose accumulators are held at once.
 const BLOCK: usize = 8;
@@ -24,17 +24,18 @@ pub struct AvgPool<'a> {
 
 /// Runs the pool.
 pub fn avg_pool<T: Element>(layer: &AvgPool<'_>, input: &[T], output: &mut [i8]) {
-    let channels = layer.input.c;
-    let row = layer.output.w.wrapping_mul(channels).max(1);
-    for (y, row) in output
-        .chunks_exact_mut(row)
-        .take(layer.output.h)
-        .enumerate()
-    {
-        for (x, pixel) in row.chunks_exact_mut(channels.max(1)).enumerate() {
+    let mut rest = output;
+    for y in 0..layer.output.h {
+        for x in 0..layer.output.w {
+            let mut pixel = take_mut(&mut rest, layer.output.c);
+            if pixel.is_empty() {
+                return;
+            }
             let origin = layer.window.origin(y, x);
             let mut first = 0;
-            for block in pixel.chunks_mut(BLOCK) {
+            while !pixel.is_empty() {
+                let count = pixel.len().min(BLOCK);
+                let block = take_mut(&mut pixel, count);
                 let mut acc = [0; BLOCK];
                 let positions = accumulate(layer, input, origin, first, block.len(), &mut acc);
                 let multiplier = match *layer.requant.multipliers {

@@ -3,7 +3,7 @@
 use super::bias::Bias;
 use super::pad::PadValue;
 use super::requant::{requantize, Requant};
-use super::shape::{Element, Hwc, Window};
+use super::shape::{take_mut, Element, Hwc, Window};
 
 /// Channels whose accumulators are held at once.
 const BLOCK: usize = 8;
@@ -30,21 +30,21 @@ pub struct Depthwise<'a> {
 /// Runs the convolution.
 pub fn depthwise<T: Element>(layer: &Depthwise<'_>, input: &[T], output: &mut [i8]) {
     let channels = layer.input.c;
-    let row = layer.output.w.wrapping_mul(channels).max(1);
-    for (y, row) in output
-        .chunks_exact_mut(row)
-        .take(layer.output.h)
-        .enumerate()
-    {
-        for (x, pixel) in row.chunks_exact_mut(channels.max(1)).enumerate() {
+    let mut rest = output;
+    for y in 0..layer.output.h {
+        for x in 0..layer.output.w {
+            let mut pixel = take_mut(&mut rest, layer.output.c);
+            if pixel.is_empty() {
+                return;
+            }
             let origin = layer.window.origin(y, x);
-            let mut biases = layer.bias.at(y, x, channels).chunks(BLOCK);
-            let mut multipliers = layer.requant.multipliers.chunks(BLOCK);
+            let bias = layer.bias.at(y, x, channels);
             let mut first = 0;
-            for block in pixel.chunks_mut(BLOCK) {
-                let (Some(bias), Some(multipliers)) = (biases.next(), multipliers.next()) else {
-                    break;
-                };
+            while !pixel.is_empty() {
+                let count = pixel.len().min(BLOCK);
+                let block = take_mut(&mut pixel, count);
+                let bias = bias.get(first..).unwrap_or(&[]);
+                let multipliers = layer.requant.multipliers.get(first..).unwrap_or(&[]);
                 let mut acc = [0; BLOCK];
                 acc.iter_mut()
                     .zip(bias)

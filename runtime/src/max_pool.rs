@@ -1,6 +1,6 @@
 //! Largest value of each window; padding takes no part. Scale and zero point pass through.
 
-use super::shape::{Element, Hwc, Window};
+use super::shape::{take_mut, Element, Hwc, Window};
 
 /// A max pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,14 +16,14 @@ pub struct MaxPool {
 /// Runs the pool.
 pub fn max_pool<T: Element>(layer: &MaxPool, input: &[T], output: &mut [i8]) {
     let channels = layer.input.c;
-    let row = layer.output.w.wrapping_mul(channels).max(1);
     let [kh, kw] = layer.window.kernel;
-    for (y, row) in output
-        .chunks_exact_mut(row)
-        .take(layer.output.h)
-        .enumerate()
-    {
-        for (x, pixel) in row.chunks_exact_mut(channels.max(1)).enumerate() {
+    let mut rest = output;
+    for y in 0..layer.output.h {
+        for x in 0..layer.output.w {
+            let pixel = take_mut(&mut rest, layer.output.c);
+            if pixel.is_empty() {
+                return;
+            }
             let [top, left] = layer.window.origin(y, x);
             pixel.iter_mut().for_each(|out| *out = i8::MIN);
             let mut iy = top;

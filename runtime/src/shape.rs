@@ -70,3 +70,24 @@ impl Element for u8 {
         i32::from(self) - 128
     }
 }
+
+/// Takes the first `count` values off `rest`; nothing, and nothing remains, where there are fewer.
+///
+/// The kernels walk by this and not by `chunks_exact`, which divides, and chips without a divider pay for it.
+#[inline(always)]
+pub fn take<'a, T>(rest: &mut &'a [T], count: usize) -> &'a [T] {
+    let (head, tail) = rest.split_at_checked(count).unwrap_or((&[], &[]));
+    *rest = tail;
+    head
+}
+
+/// [`take`] of values to write.
+#[inline(always)]
+pub fn take_mut<'a, T>(rest: &mut &'a mut [T], count: usize) -> &'a mut [T] {
+    let all = core::mem::take(rest);
+    let (head, tail) = all
+        .split_at_mut_checked(count)
+        .unwrap_or((&mut [], &mut []));
+    *rest = tail;
+    head
+}

@@ -23,7 +23,7 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
     match file {
         "conv.rs" | "depthwise.rs" => &["bias.rs", "pad.rs", "requant.rs", "shape.rs"],
         "avg_pool.rs" | "dense.rs" => &["requant.rs", "shape.rs"],
-        "max_pool.rs" | "lookup.rs" => &["shape.rs"],
+        "concat.rs" | "lookup.rs" | "max_pool.rs" => &["shape.rs"],
         _ => &[],
     }
 }

@@ -1,0 +1,140 @@
+//! Kernels as firmware: vendored as an emitted crate vendors them, linked for a chip, with no panic in the image.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use fratc_runtime::sources::{SOURCES, requirements};
+use object::{Object as _, ObjectSymbol as _};
+
+/// Calls every kernel with arguments that the optimizer cannot see.
+const MAIN: &str = r#"#![no_std]
+#![no_main]
+
+mod kernels;
+
+use core::hint::black_box as any;
+use kernels::*;
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+fn hwc() -> shape::Hwc {
+    shape::Hwc { h: any(4), w: any(4), c: any(4) }
+}
+
+fn window() -> shape::Window {
+    shape::Window { kernel: any([3; 2]), stride: any([1; 2]), dilation: any([1; 2]), pad: any([1; 2]) }
+}
+
+fn requant<'a>(multipliers: &'a [i32]) -> requant::Requant<'a> {
+    requant::Requant { multipliers, shift: any(0), zero_point: any(0), min: any(-128), max: any(127) }
+}
+
+fn of<T: shape::Element>(x: &[T], q: &[i8], words: &[i32], classes: &[u8], out: &mut [i8]) {
+    let border = bias::Bias::Border { rows: classes, cols: classes, col_classes: any(3), table: words };
+    let bias = if any(true) { border } else { bias::Bias::Channel(words) };
+    let pad = if any(true) { pad::PadValue::Channel(q) } else { pad::PadValue::Uniform(any(3)) };
+    let (input, output, window, requant) = (hwc(), hwc(), window(), requant(words));
+    conv::conv2d(&conv::Conv2d { input, output, window, weights: q, bias, pad, requant }, x, out);
+    depthwise::depthwise(&depthwise::Depthwise { input, output, window, weights: q, bias, pad, requant }, x, out);
+    dense::dense(&dense::Dense { weights: q, bias: words, requant }, x, out);
+    max_pool::max_pool(&max_pool::MaxPool { input, output, window }, x, out);
+    avg_pool::avg_pool(&avg_pool::AvgPool { input, output, window, input_zero_point: any(3), requant }, x, out);
+    if let Ok(table) = q.try_into() {
+        lookup::lookup(table, x, out);
+    }
+}
+
+#[no_mangle]
+pub extern "C" fn _start() -> ! {
+    let (pixels, values, words) = (any([1_u8; 300]), any([1_i8; 300]), any([1_i32; 300]));
+    let (pixels, values, words) = (&pixels[..any(300).min(300)], &values[..any(300).min(300)], &words[..any(300).min(300)]);
+    let mut out = any([0_i8; 300]);
+    let n = any(300).min(300);
+    let out = &mut out[..n];
+    of(pixels, values, words, pixels, out);
+    of(values, values, words, pixels, out);
+    let sum = add::Add { factors: any([1; 2]), constant: any(0), shift: any(3), zero_point: any(0), min: any(0), max: any(1) };
+    add::add(&sum, values, values, out);
+    add::add_in_place(&sum, out, values);
+    add::add_in_place_second(&sum, values, out);
+    concat::concat_part(values, any(3), out, any(7), any(2));
+    if let Ok(table) = values.try_into() {
+        lookup::lookup_in_place(table, out);
+    }
+    any(argmax::argmax(out));
+    loop {}
+}
+"#;
+
+fn has_target(target: &str) -> bool {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().expect("rustc runs");
+    let sysroot = String::from_utf8(sysroot.stdout).expect("a path");
+    Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib").is_dir()
+}
+
+fn symbols(dir: &Path, target: &str, opt_level: &str) -> Vec<String> {
+    let image = dir.join("image");
+    let out = Command::new("rustc")
+        .current_dir(dir)
+        .args(["--edition", "2021", "--crate-type", "bin", "--target", target, "-D", "warnings", "-A", "dead_code"])
+        .args(["-C", "panic=abort", "-C", "linker=rust-lld", "-C", "link-arg=--gc-sections"])
+        .args(["-C", &format!("opt-level={opt_level}"), "-C", "overflow-checks=on", "main.rs", "-o"])
+        .arg(&image)
+        .output()
+        .expect("rustc runs");
+    assert!(out.status.success(), "{target}: {}", String::from_utf8_lossy(&out.stderr));
+    let bytes = std::fs::read(&image).expect("image");
+    let file = object::File::parse(&*bytes).expect("ELF");
+    file.symbols().filter_map(|s| s.name().ok().map(str::to_string)).collect()
+}
+
+/// With overflow checks on, which is worse than any crate a user builds.
+#[test]
+fn no_panic_is_linked() {
+    let dir = tempfile::tempdir().expect("folder");
+    std::fs::create_dir(dir.path().join("kernels")).expect("folder");
+    let mut modules = String::new();
+    for (name, text) in SOURCES {
+        std::fs::write(dir.path().join("kernels").join(name), text).expect("kernel");
+        writeln!(modules, "pub mod {};", name.trim_end_matches(".rs")).expect("a string");
+    }
+    std::fs::write(dir.path().join("kernels/mod.rs"), modules).expect("kernels");
+    std::fs::write(dir.path().join("main.rs"), MAIN).expect("main");
+    for (target, opt_level) in
+        [("thumbv7em-none-eabihf", "3"), ("thumbv7em-none-eabihf", "s"), ("thumbv6m-none-eabi", "s")]
+    {
+        if !has_target(target) {
+            eprintln!("SKIPPED: the Rust target {target} is not installed; rustup target add {target}");
+            continue;
+        }
+        let symbols = symbols(dir.path(), target, opt_level);
+        assert!(symbols.iter().any(|s| s.contains("_start")), "{target}: symbols are there");
+        let panics: Vec<_> = symbols.iter().filter(|s| s.contains("panic") || s.contains("unwrap_failed")).collect();
+        assert!(panics.is_empty(), "{target} opt-level {opt_level}: {panics:?}");
+    }
+}
+
+#[test]
+fn every_kernel_file_is_exported_with_what_it_needs() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("runtime/src");
+    let mut files: Vec<String> = std::fs::read_dir(dir)
+        .expect("sources")
+        .map(|e| e.expect("entry").file_name().into_string().expect("name"))
+        .filter(|f| f != "lib.rs" && f != "sources.rs")
+        .collect();
+    files.sort();
+    assert_eq!(files, SOURCES.iter().map(|s| s.0.to_string()).collect::<Vec<_>>());
+    for (file, text) in SOURCES {
+        let mut used: Vec<String> = text
+            .lines()
+            .filter_map(|l| l.strip_prefix("use super::")?.split("::").next().map(|m| format!("{m}.rs")))
+            .collect();
+        used.sort();
+        assert_eq!(used, requirements(file), "{file}");
+        assert!(!text.contains("crate::"), "{file} can be moved into another crate");
+    }
+}
