@@ -1,1 +1,125 @@
-//! (in progress)
+//! Cuts a class set's network out of its source.
+//!
+//! In: a verified source [`Graph`], its channel [`Groups`], a [`Route`] and the wanted classes. Out: a verified
+//! [`Assembled`] graph whose scores are those of the classes, in the order given.
+//!
+//! Guaranteed: the result computes what the source computes when every dropped channel contributes zero to
+//! whatever reads it. All masks are decided on the source's channel indices and every tensor is sliced once.
+//! A softmax at the end is kept, over the classes that are left.
+//!
+//! The logits are cut by slicing where [`Groups::sliceable_head`] allows it (the usual case); otherwise the
+//! head stays whole and a dense layer of zeros and ones picks the classes.
+
+mod keep;
+mod slice;
+
+use std::collections::BTreeSet;
+
+use crate::assemble::keep::Kept;
+use crate::diag::{Diag, Result};
+use crate::ir::groups::Groups;
+use crate::ir::op::{Dense, Op};
+use crate::ir::{Graph, NodeId, Origin, Shape};
+use crate::route::Route;
+
+/// A network cut out of a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assembled {
+    /// The small network.
+    pub graph: Graph,
+    /// For each of its nodes, where it comes from.
+    pub origins: Vec<Origin>,
+}
+
+/// Slices `source` to the channels of `route` and the logits to `classes` (indices of source classes).
+pub fn assemble(source: &Graph, groups: &Groups, route: &Route, classes: &[usize]) -> Result<Assembled> {
+    check_classes(source, classes)?;
+    route.check(groups)?;
+    let kept = Kept::new(source, groups, route, classes);
+    let live = live_nodes(source);
+    let logits = source.logits();
+    let mut graph = Graph { nodes: Vec::new(), output: NodeId(0) };
+    let mut origins: Vec<Origin> = Vec::new();
+    let mut new_id: Vec<Option<NodeId>> = vec![None; source.nodes.len()];
+    for id in source.ids().filter(|id| live[id.index()]) {
+        let node = source.node(id);
+        let channels = kept.of(id).to_vec();
+        if node.op == Op::Input {
+            graph = Graph::new(&node.name, node.shape);
+            origins.push(Origin { source: Some(id), channels, features: Vec::new() });
+            new_id[id.index()] = Some(graph.input());
+        } else {
+            let inputs: Vec<NodeId> = node.inputs.iter().filter_map(|i| new_id[i.index()]).collect();
+            let features = match node.op {
+                Op::Conv(_) | Op::Dense(_) => kept.of(node.inputs[0]).to_vec(),
+                _ => Vec::new(),
+            };
+            let op = slice::slice_op(&node.op, &channels, &features);
+            new_id[id.index()] = Some(graph.push(node.name.as_str(), op, &inputs)?);
+            origins.push(Origin { source: Some(id), channels, features });
+        }
+        if id == logits && !kept.head_is_sliced() {
+            let whole = classes.len() == source.classes() && classes.iter().enumerate().all(|(i, &c)| i == c);
+            if !whole {
+                new_id[id.index()] = Some(pick_classes(source, &mut graph, classes)?);
+                origins.push(Origin {
+                    source: None,
+                    channels: classes.iter().map(|&c| c as u32).collect(),
+                    features: Vec::new(),
+                });
+            }
+        }
+    }
+    graph.output = NodeId(graph.nodes.len() as u32 - 1);
+    graph.verify()?;
+    Ok(Assembled { graph, origins })
+}
+
+fn check_classes(source: &Graph, classes: &[usize]) -> Result<()> {
+    if classes.is_empty() {
+        return Diag::new("assemble/no-classes", "the class set is empty").help("name at least one class").err();
+    }
+    let mut seen = BTreeSet::new();
+    for &class in classes {
+        if class >= source.classes() {
+            return Diag::new("assemble/class-range", "no such class in the source model")
+                .expected(format!("an index below {}", source.classes()), class)
+                .err();
+        }
+        if !seen.insert(class) {
+            return Diag::new("assemble/class-twice", format!("class {class} is named twice"))
+                .help("name each class once")
+                .err();
+        }
+    }
+    Ok(())
+}
+
+/// Nodes that the output needs; the output is the last of them.
+fn live_nodes(graph: &Graph) -> Vec<bool> {
+    let mut live = vec![false; graph.nodes.len()];
+    live[graph.input().index()] = true;
+    live[graph.output.index()] = true;
+    for id in graph.ids().rev() {
+        if live[id.index()] {
+            graph.node(id).inputs.iter().for_each(|i| live[i.index()] = true);
+        }
+    }
+    live
+}
+
+/// Appends a dense layer that copies the logits of `classes`.
+fn pick_classes(source: &Graph, graph: &mut Graph, classes: &[usize]) -> Result<NodeId> {
+    let mut name = String::from("classes");
+    while source.nodes.iter().any(|n| n.name == name) {
+        name.push('_');
+    }
+    let logits = graph.output;
+    let Shape { c: all, .. } = graph.shape(logits);
+    let mut weight = vec![0.0; classes.len() * all];
+    for (row, &class) in classes.iter().enumerate() {
+        weight[row * all + class] = 1.0;
+    }
+    let dense = Dense { out_features: classes.len(), in_features: all, weight, bias: vec![0.0; classes.len()] };
+    graph.push(name, Op::Dense(dense), &[logits])
+}

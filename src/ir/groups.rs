@@ -61,7 +61,7 @@ pub struct Group {
 }
 
 /// One channel of one group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ChannelRef {
     /// The group.
     pub group: GroupId,
@@ -76,6 +76,8 @@ pub struct Groups {
     pub groups: Vec<Group>,
     /// For every node, what each of its output channels (after [`Op::Flatten`]: features) refers to.
     pub map: Vec<Vec<ChannelRef>>,
+    /// The graph's logits: the node whose channels are the classes.
+    pub logits: NodeId,
 }
 
 impl Groups {
@@ -97,7 +99,7 @@ impl Groups {
     /// The logits' group, if slicing alone can cut the logits to any classes in any order: each of its tensors
     /// holds each class once and no layer reads them. Otherwise classes must be picked from the whole logits.
     pub fn sliceable_head(&self, graph: &Graph) -> Option<GroupId> {
-        let id = self.of(graph.logits()).first()?.group;
+        let id = self.of(self.logits).first()?.group;
         let group = self.group(id);
         let holds_each_once = |node: NodeId| {
             let mut seen = vec![false; group.channels];
@@ -256,7 +258,7 @@ fn bundle(graph: &Graph, first: &[usize], ties: &mut Ties) -> Groups {
     for channel in &map[graph.input().index()] {
         groups[channel.group.index()].kind = GroupKind::Input;
     }
-    Groups { groups, map }
+    Groups { groups, map, logits: graph.logits() }
 }
 
 fn unique_name(groups: &[Group], base: &str) -> String {

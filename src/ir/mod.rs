@@ -17,6 +17,8 @@ pub mod groups;
 pub mod op;
 
 mod graph;
+mod origin;
 mod text;
 
 pub use graph::{Graph, Node, NodeId, Shape};
+pub use origin::Origin;

@@ -1,1 +1,5 @@
-//! (in progress)
+//! Relevance tables: what attribution finds and routing reads.
+
+mod relevance;
+
+pub use relevance::{GroupScores, LayerLinks, Relevance};
