@@ -1,0 +1,395 @@
+//! Runs the network on a Cortex-M without an operating system: start-up, semihosting, measurements.
+//!
+//! Needs a debugger or QEMU: text and files go through semihosting, and a `bkpt` without either is a fault.
+//! Records are read from the file that the semihosting command line names (`samples=FILE`); without one
+//! (on a board) the built-in golden record runs and its scores are compared, exit code 1 on a difference.
+//!
+//! Printed: one line a record (class, then the `i8` scores), then
+//! - `# ticks T inferences N`: SysTick ticks of the core's clock spent in all N calls of `infer`. On a board
+//!   these are cycles. Under QEMU's `-icount shift=0` an instruction takes 1 ns, so a tick is
+//!   1e9 / clock instructions (25 MHz: 40), the same on every run; each call is known to about one tick.
+//! - `# stack B`: bytes of stack that `infer` used at most, from a painted stack, on the first record.
+
+use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+use core::ptr::{addr_of, read_volatile, write_volatile};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use super::network::{self, Arena, Input, Prediction};
+
+// Reset: FPU on, .data copied, .bss and the arena zeroed, all before any Rust code runs. Armv6-M instructions.
+global_asm!(
+    ".section .text.fratc_reset, \"ax\", %progbits",
+    ".global fratc_reset",
+    ".type fratc_reset, %function",
+    ".thumb_func",
+    "fratc_reset:",
+    ".if {fpu}",
+    "ldr r0, =0xE000ED88", // CPACR: full access to coprocessors 10 and 11
+    "ldr r1, [r0]",
+    "ldr r2, =0x00F00000",
+    "orrs r1, r2",
+    "str r1, [r0]",
+    "dsb",
+    "isb",
+    ".endif",
+    "ldr r0, =__data_start",
+    "ldr r1, =__data_end",
+    "ldr r2, =__data_load",
+    "2: cmp r0, r1",
+    "bhs 3f",
+    "ldm r2!, {{r3}}",
+    "stm r0!, {{r3}}",
+    "b 2b",
+    "3: movs r2, #0",
+    "ldr r0, =__bss_start",
+    "ldr r1, =__bss_end",
+    "4: cmp r0, r1",
+    "bhs 5f",
+    "stm r0!, {{r2}}",
+    "b 4b",
+    "5: ldr r0, =__arena_start",
+    "ldr r1, =__arena_end",
+    "6: cmp r0, r1",
+    "bhs 7f",
+    "stm r0!, {{r2}}",
+    "b 6b",
+    "7: bl fratc_main",
+    "udf #0",
+    ".pool",
+    fpu = const cfg!(target_abi = "eabihf") as u32,
+);
+
+unsafe extern "C" {
+    fn fratc_reset() -> !;
+    static __stack_top: u32;
+    static __stack_low: u32;
+}
+
+/// The sixteen system entries of the vector table; no other interrupt is ever enabled.
+#[repr(C)]
+struct Vectors {
+    stack_top: *const u32,
+    reset: unsafe extern "C" fn() -> !,
+    faults: [Option<extern "C" fn() -> !>; 13],
+    sys_tick: extern "C" fn(),
+}
+
+// SAFETY: read by the hardware only, never written.
+unsafe impl Sync for Vectors {}
+
+const FAULT: Option<extern "C" fn() -> !> = Some(fault);
+
+// SAFETY: the section is placed by memory.x where the core looks for it, and holds nothing else.
+#[used]
+#[unsafe(link_section = ".vectors")]
+static VECTORS: Vectors = Vectors {
+    stack_top: addr_of!(__stack_top),
+    reset: fratc_reset,
+    faults: [
+        FAULT, FAULT, FAULT, FAULT, FAULT, FAULT, None, None, None, FAULT, FAULT, None, FAULT,
+    ],
+    sys_tick,
+};
+
+/// Memory that `fratc_main` takes once.
+struct Taken<T>(UnsafeCell<T>);
+
+// SAFETY: one core, and only `fratc_main`, which runs once, touches the content.
+unsafe impl<T> Sync for Taken<T> {}
+
+// SAFETY: memory.x places `.bss.arena` in RAM, and reset zeroes it: the value of `Arena::new()`.
+#[unsafe(link_section = ".bss.arena")]
+static ARENA: Taken<Arena> = Taken(UnsafeCell::new(Arena::new()));
+static INPUT: Taken<Input> = Taken(UnsafeCell::new([0; network::INPUT_LEN]));
+
+#[unsafe(no_mangle)]
+extern "C" fn fratc_main() -> ! {
+    CONSOLE.store(open(b":tt\0", 4).unwrap_or(u32::MAX), Ordering::Relaxed);
+    // SAFETY: reset calls this function once and nothing else names these two.
+    let (arena, input) = unsafe { (&mut *ARENA.0.get(), &mut *INPUT.0.get()) };
+    exit(run(arena, input))
+}
+
+/// Runs every record; the exit code.
+fn run(arena: &mut Arena, input: &mut Input) -> u32 {
+    let mut command = [0; 256];
+    let Some(file) = samples_file(&mut command) else {
+        load(input, &super::GOLDEN_INPUT);
+        let stack = stack_of_infer(arena, input);
+        let before = start_clock();
+        let prediction = classify(arena, input);
+        let ticks = clock().wrapping_sub(before);
+        print_record(arena, input, &prediction);
+        print_summary(ticks, 1, stack);
+        let right = prediction.scores.map(|score| score as u8) == super::GOLDEN_SCORES;
+        return u32::from(!right);
+    };
+    let Some(handle) = open(file, 1) else {
+        print(b"cannot open the file of samples\n");
+        return 2;
+    };
+    let mut record = [0; network::INPUT_LEN];
+    let (mut ticks, mut inferences, mut stack) = (0_u32, 0_u32, 0);
+    while read(handle, &mut record) {
+        load(input, &record);
+        if inferences == 0 {
+            stack = stack_of_infer(arena, input);
+            start_clock();
+        }
+        let before = clock();
+        let prediction = classify(arena, input);
+        ticks = ticks.saturating_add(clock().wrapping_sub(before));
+        inferences += 1;
+        print_record(arena, input, &prediction);
+    }
+    print_summary(ticks, inferences, stack);
+    0
+}
+
+fn load(input: &mut Input, record: &[u8; network::INPUT_LEN]) {
+    for (to, from) in input.iter_mut().zip(record) {
+        *to = *from as _;
+    }
+}
+
+/// The network, or, in the firmware that sizes are compared with, nothing.
+#[inline(never)]
+fn classify(arena: &mut Arena, input: &Input) -> Prediction {
+    if cfg!(feature = "baseline") {
+        let scores = [input[0] as i8; network::CLASSES];
+        return Prediction { class: 0, scores };
+    }
+    network::infer(arena, input)
+}
+
+// Measurements.
+
+const SYST_CSR: *mut u32 = 0xE000_E010 as *mut u32;
+const SYST_RVR: *mut u32 = 0xE000_E014 as *mut u32;
+const SYST_CVR: *mut u32 = 0xE000_E018 as *mut u32;
+
+/// Times that the 24-bit counter ran out.
+static WRAPS: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn sys_tick() {
+    WRAPS.store(
+        WRAPS.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
+}
+
+/// Starts SysTick on the core's clock, with its interrupt; the time.
+fn start_clock() -> u32 {
+    // SAFETY: the three registers exist on every core this example is built for; nothing else uses them.
+    unsafe {
+        write_volatile(SYST_RVR, 0x00FF_FFFF);
+        write_volatile(SYST_CVR, 0);
+        write_volatile(SYST_CSR, 7);
+        while read_volatile(SYST_CVR) == 0 {}
+    }
+    clock()
+}
+
+/// Ticks since some moment, modulo 2^32.
+fn clock() -> u32 {
+    loop {
+        let wraps = WRAPS.load(Ordering::Relaxed);
+        // SAFETY: as in `start_clock`; reading has no side effect.
+        let left = unsafe { read_volatile(SYST_CVR) };
+        if WRAPS.load(Ordering::Relaxed) == wraps {
+            return (wraps << 24).wrapping_add(0x00FF_FFFF - left);
+        }
+    }
+}
+
+const PAINT: u32 = 0xA5C3_5A3C;
+
+/// Bytes of stack below this call that one inference uses; at most 64 KiB are looked at.
+#[inline(never)]
+fn stack_of_infer(arena: &mut Arena, input: &Input) -> u32 {
+    let stack: u32;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, sp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
+    let low = (addr_of!(__stack_low) as u32).max(stack.saturating_sub(64 * 1024));
+    let mut at = low;
+    while at < stack {
+        // SAFETY: between the end of .bss and the stack pointer lies RAM that no object occupies.
+        unsafe { write_volatile(at as *mut u32, PAINT) };
+        at += 4;
+    }
+    classify(arena, input);
+    at = low;
+    // SAFETY: as above.
+    while at < stack && unsafe { read_volatile(at as *const u32) } == PAINT {
+        at += 4;
+    }
+    stack - at
+}
+
+// Semihosting: Arm's interface for a core that borrows its debugger's files and console.
+
+fn semihosting(operation: u32, block: *const u32) -> u32 {
+    let result;
+    // SAFETY: `block` points to the words that the operation takes; the debugger writes only to buffers
+    // named there. Operations that write are called with buffers borrowed as `&mut`.
+    unsafe {
+        asm!("bkpt #0xab", inout("r0") operation => result, in("r1") block, options(nostack));
+    }
+    result
+}
+
+/// The path after `samples=` on the command line, with a zero byte at its end.
+fn samples_file(command: &mut [u8; 256]) -> Option<&[u8]> {
+    let block = [command.as_mut_ptr() as u32, command.len() as u32 - 1];
+    if semihosting(0x15, block.as_ptr()) != 0 {
+        return None;
+    }
+    let key = b"samples=";
+    let start = command
+        .windows(key.len())
+        .position(|window| window == key)?
+        + key.len();
+    let path = command.get(start..)?;
+    let length = path.iter().position(|&byte| byte == 0)?;
+    path.get(..=length)
+}
+
+/// Opens the file whose path ends with a zero byte; mode 1 is `rb`, 4 is `w`.
+fn open(path: &[u8], mode: u32) -> Option<u32> {
+    let block = [path.as_ptr() as u32, mode, path.len() as u32 - 1];
+    let handle = semihosting(0x01, block.as_ptr());
+    (handle != u32::MAX).then_some(handle)
+}
+
+/// Whether a whole record was read.
+fn read(handle: u32, record: &mut [u8]) -> bool {
+    let block = [handle, record.as_mut_ptr() as u32, record.len() as u32];
+    semihosting(0x06, block.as_ptr()) == 0
+}
+
+/// The debugger's console.
+static CONSOLE: AtomicU32 = AtomicU32::new(u32::MAX);
+
+fn print(text: &[u8]) {
+    let block = [
+        CONSOLE.load(Ordering::Relaxed),
+        text.as_ptr() as u32,
+        text.len() as u32,
+    ];
+    semihosting(0x05, block.as_ptr());
+}
+
+fn exit(code: u32) -> ! {
+    let block = [0x0002_0026, code];
+    semihosting(0x20, block.as_ptr());
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+extern "C" fn fault() -> ! {
+    print(b"fault\n");
+    exit(3)
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    print(b"panic\n");
+    exit(4)
+}
+
+// Text. Nothing here can panic, so that the measured firmware holds no panic code but the network's.
+
+/// A line that prints itself in pieces.
+struct Line {
+    text: [u8; 64],
+    length: usize,
+}
+
+impl Line {
+    fn new() -> Self {
+        Line {
+            text: [0; 64],
+            length: 0,
+        }
+    }
+
+    #[inline(never)]
+    fn push(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if self.length == self.text.len() {
+                self.flush();
+            }
+            if let Some(slot) = self.text.get_mut(self.length) {
+                *slot = byte;
+                self.length += 1;
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn number(&mut self, number: u32) {
+        let mut power = 1_000_000_000;
+        let mut started = false;
+        while power > 0 {
+            let digit = (number / power % 10) as u8;
+            started |= digit > 0 || power == 1;
+            if started {
+                self.push(&[b'0' + digit]);
+            }
+            power /= 10;
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(text) = self.text.get(..self.length) {
+            print(text);
+        }
+        self.length = 0;
+    }
+}
+
+fn print_record(arena: &mut Arena, input: &Input, prediction: &Prediction) {
+    #[cfg(feature = "trace")]
+    network::infer_traced(arena, input, &mut print_layer);
+    #[cfg(not(feature = "trace"))]
+    let _ = (arena, input);
+    let mut line = Line::new();
+    let label = network::LABELS.get(prediction.class).copied();
+    line.push(label.unwrap_or_default().as_bytes());
+    for score in prediction.scores {
+        line.push(if score < 0 { b" -" } else { b" " });
+        line.number(u32::from(score.unsigned_abs()));
+    }
+    line.push(b"\n");
+    line.flush();
+}
+
+/// `@`, the layer's index, and its output tensor in hexadecimal.
+#[cfg(feature = "trace")]
+fn print_layer(layer: usize, tensor: &[i8]) {
+    let mut line = Line::new();
+    line.push(b"@");
+    line.number(layer as u32);
+    line.push(b" ");
+    for value in tensor {
+        let byte = *value as u8;
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+        line.push(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    line.push(b"\n");
+    line.flush();
+}
+
+fn print_summary(ticks: u32, inferences: u32, stack: u32) {
+    let mut line = Line::new();
+    line.push(b"# ticks ");
+    line.number(ticks);
+    line.push(b" inferences ");
+    line.number(inferences);
+    line.push(b"\n# stack ");
+    line.number(stack);
+    line.push(b"\n");
+    line.flush();
+}
