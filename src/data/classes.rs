@@ -56,8 +56,8 @@ pub(super) fn resolve(label_names: &[String], token: &str) -> Result<usize> {
 fn nearest(label_names: &[String], token: &str) -> String {
     let mut scored: Vec<(f64, &str)> = label_names
         .iter()
-        .map(|name| (strsim::jaro_winkler(&name.to_lowercase(), token), name.as_str()))
-        .filter(|&(score, _)| score >= 0.7)
+        .map(|name| (likeness(&name.to_lowercase(), token), name.as_str()))
+        .filter(|&(score, _)| score >= 0.6)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     if scored.is_empty() {
@@ -65,6 +65,11 @@ fn nearest(label_names: &[String], token: &str) -> String {
     }
     let names: Vec<&str> = scored.iter().take(3).map(|&(_, name)| name).collect();
     format!("did you mean {}?", names.join(" or "))
+}
+
+/// 0 to 1: alike at the beginning, or few letters changed or swapped.
+fn likeness(name: &str, token: &str) -> f64 {
+    strsim::jaro_winkler(name, token).max(strsim::normalized_damerau_levenshtein(name, token))
 }
 
 /// Up to 30 names.
@@ -93,11 +98,11 @@ mod tests {
     #[test]
     fn errors_name_the_way_out() {
         let text = |tokens: &[&str]| resolve_classes(&names(), tokens).expect_err("bad tokens").to_string();
-        insta::assert_snapshot!(text(&["hors"]), @"");
-        insta::assert_snapshot!(text(&["DOG"]), @"");
-        insta::assert_snapshot!(text(&["9"]), @"");
-        insta::assert_snapshot!(text(&["cat", "0"]), @"");
-        insta::assert_snapshot!(text(&["xyzzy"]), @"");
-        insta::assert_snapshot!(text(&[]), @"");
+        insta::assert_snapshot!(text(&["hors"]), @"unknown class `hors`; did you mean Horse? [data/unknown-class]");
+        insta::assert_snapshot!(text(&["DOG"]), @"class `DOG` could be any of Dog, dog; write the name exactly, or use its index [data/ambiguous-class]");
+        insta::assert_snapshot!(text(&["9"]), @"there is no class 9: expected a name or an index from 0 to 4, found 9 [data/unknown-class]");
+        insta::assert_snapshot!(text(&["cat", "0"]), @"class `cat` is named twice; name each class once; their order is the order of the outputs [data/duplicate-class]");
+        insta::assert_snapshot!(text(&["xyzzy"]), @"unknown class `xyzzy`; the classes are cat, Dog, dog, Horse, 7 [data/unknown-class]");
+        insta::assert_snapshot!(text(&[]), @"no class is named; name some of cat, Dog, dog, Horse, 7 [data/no-classes]");
     }
 }

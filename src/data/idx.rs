@@ -41,10 +41,9 @@ pub(super) fn read(images: &Path, label_file: &Path, contract: &InputContract, n
             .expected(format!("{count} labels, as {} has images", images.display()), label_dims[0])
             .err();
     }
-    let samples =
-        Samples { raw, labels: label_bytes.iter().map(|&b| u32::from(b)).collect(), ..Samples::empty(contract) };
-    labels::check_range(&samples.labels, names, "image").map_err(|d| Box::new(d.at(label_file.display())))?;
-    Ok(samples)
+    let labels = labels::checked(label_bytes.into_iter().map(i128::from), names, "image")
+        .map_err(|d| Box::new(d.at(label_file.display())))?;
+    Ok(Samples { raw, labels, ..Samples::empty(contract) })
 }
 
 /// Element type, dimensions and data of one IDX file; the data is exactly as long as the dimensions say.

@@ -40,12 +40,15 @@ pub(super) fn check(names: &[String]) -> Placeless<()> {
     Ok(())
 }
 
-/// Fails unless every one of `labels` has a name. `item` is what a label belongs to, for the error.
-pub(super) fn check_range(labels: &[u32], names: usize, item: &str) -> Placeless<()> {
-    match labels.iter().position(|&label| label as usize >= names) {
-        None => Ok(()),
-        Some(i) => Err(Diag::new("data/label-range", format!("{item} {i} has a label without a name"))
-            .expected(format!("a label below {names}, the number of label names"), labels[i])
-            .help("check the labels file, and that the data belongs to this model")),
-    }
+/// The `values` as labels; fails unless every one has a name. `item` is what a label belongs to, for the error.
+pub(super) fn checked(values: impl IntoIterator<Item = i128>, names: usize, item: &str) -> Placeless<Vec<u32>> {
+    let check = |(i, value): (usize, i128)| {
+        let label = u32::try_from(value).ok().filter(|&label| (label as usize) < names);
+        label.ok_or_else(|| {
+            Diag::new("data/label-range", format!("{item} {i} has a label without a name"))
+                .expected(format!("a label from 0 to {}, one for each label name", names.saturating_sub(1)), value)
+                .help("check the labels file, and that the data belongs to this model")
+        })
+    };
+    values.into_iter().enumerate().map(check).collect()
 }

@@ -75,8 +75,7 @@ pub(super) fn samples(
         return Err(Diag::new("data/empty", "the arrays hold no samples"));
     }
     let mut samples = Samples::empty(contract);
-    samples.labels = label_array.labels();
-    labels::check_range(&samples.labels, names, "image")?;
+    samples.labels = labels::checked(label_array.values(), names, "image")?;
     samples.raw.reserve_exact(images.data.len());
     for one in images.data.chunks_exact(contract.len()) {
         layout.append_hwc(one, contract.shape, &mut samples.raw);
@@ -85,17 +84,14 @@ pub(super) fn samples(
 }
 
 impl Array<'_> {
-    /// The values as labels; one that is negative or too wide becomes `u32::MAX`, which no class has.
-    fn labels(&self) -> Vec<u32> {
-        self.data
-            .chunks_exact(self.width)
-            .map(|bytes| {
-                let fold = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-                let value = if self.big_endian { bytes.iter().fold(0, fold) } else { bytes.iter().rev().fold(0, fold) };
-                let negative = self.signed && value >> (8 * self.width - 1) != 0;
-                if negative { u32::MAX } else { u32::try_from(value).unwrap_or(u32::MAX) }
-            })
-            .collect()
+    /// The values, whatever their width.
+    fn values(&self) -> impl Iterator<Item = i128> {
+        self.data.chunks_exact(self.width).map(|bytes| {
+            let fold = |value: i128, byte: &u8| value << 8 | i128::from(*byte);
+            let value = if self.big_endian { bytes.iter().fold(0, fold) } else { bytes.iter().rev().fold(0, fold) };
+            let range = 1 << (8 * self.width);
+            if self.signed && value >= range / 2 { value - range } else { value }
+        })
     }
 }
 

@@ -39,11 +39,11 @@ pub(super) fn read(path: &Path, record: Record, contract: &InputContract, names:
     }
     let mut samples = Samples::empty(contract);
     samples.raw.reserve_exact(bytes.len() / size * contract.len());
+    let values = bytes.chunks_exact(size).map(|one| i128::from(one[record.label_byte]));
+    samples.labels = labels::checked(values, names, "record").map_err(|d| Box::new(d.at(&place)))?;
     for one in bytes.chunks_exact(size) {
-        samples.labels.push(u32::from(one[record.label_byte]));
         record.layout.append_hwc(&one[record.label_bytes..], contract.shape, &mut samples.raw);
     }
-    labels::check_range(&samples.labels, names, "record").map_err(|d| Box::new(d.at(&place)))?;
     Ok(samples)
 }
 
