@@ -318,7 +318,25 @@ pub fn border() -> Program {
     b.finish(x, &["red", "green", "blue"])
 }
 
-/// All of them.
+/// The shapes of MLPerf Tiny's ResNet-8 on CIFAR-10: 12.5 M multiply-accumulates. Too large for a snapshot.
+pub fn resnet8() -> Program {
+    let mut b = Builder::new("resnet8", 7, InputKind::U8, [32, 32, 3]);
+    let mut x = b.conv("stem", TensorId(0), 16, square(3, 1, 1), true);
+    for (i, channels) in [16, 32, 64].into_iter().enumerate() {
+        let stride = if i == 0 { 1 } else { 2 };
+        let y = b.conv(&format!("stack{i}/conv1"), x, channels, square(3, stride, 1), true);
+        let y = b.conv(&format!("stack{i}/conv2"), y, channels, square(3, 1, 1), false);
+        if stride > 1 {
+            x = b.conv(&format!("stack{i}/shortcut"), x, channels, square(1, stride, 0), false);
+        }
+        x = b.add(&format!("stack{i}/add"), y, x);
+    }
+    let x = b.avg_pool("mean", x, square(8, 1, 0), &[64.0]);
+    let x = b.dense("fc", x, 10, false);
+    b.finish(x, &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"])
+}
+
+/// All of them but the large one.
 pub fn all() -> Vec<Program> {
     vec![plain(), residual(), separable(), branches(), features(), border()]
 }

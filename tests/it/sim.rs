@@ -83,3 +83,20 @@ fn short_samples_do_not_panic() {
         }
     }
 }
+
+/// Prints the speed of the simulation: `cargo test --release -- --ignored --nocapture simulation_speed`.
+#[test]
+#[ignore = "a measurement"]
+fn simulation_speed() {
+    let program = programs::resnet8();
+    program.verify().expect("a valid program");
+    let mut pattern = Pattern::new(1);
+    let samples: Vec<Vec<u8>> = (0..400).map(|_| pattern.sample(&program)).collect();
+    let slices: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
+    let start = std::time::Instant::now();
+    let scores = sim::run_many(&program, &slices);
+    let seconds = start.elapsed().as_secs_f64();
+    assert_eq!(scores.len(), samples.len());
+    let macs = program.macs() as f64 * samples.len() as f64;
+    eprintln!("{} samples, {seconds:.2} s, {:.2} G multiply-accumulates/s", samples.len(), macs / seconds / 1e9);
+}
