@@ -43,7 +43,8 @@ pub fn assemble(source: &Graph, groups: &Groups, route: &Route, classes: &[usize
     let mut new_id: Vec<Option<NodeId>> = vec![None; source.nodes.len()];
     for id in source.ids().filter(|id| live[id.index()]) {
         let node = source.node(id);
-        let channels = kept.of(id).to_vec();
+        // After the logits comes at most the softmax.
+        let channels = if id > logits { classes.iter().map(|&c| c as u32).collect() } else { kept.of(id).to_vec() };
         if node.op == Op::Input {
             graph = Graph::new(&node.name, node.shape);
             origins.push(Origin { source: Some(id), channels, features: Vec::new() });

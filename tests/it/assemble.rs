@@ -1,1 +1,174 @@
-//! (in progress)
+//! A sliced network computes what the whole network computes with dropped channels set to zero.
+
+use std::collections::BTreeSet;
+
+use fratc::assemble::assemble;
+use fratc::exec::Network;
+use fratc::ir::groups::{GroupKind, Groups, channel_groups};
+use fratc::ir::op::{Affine, Dense, Op};
+use fratc::ir::{Graph, NodeId, Shape};
+use fratc::route::Route;
+
+use crate::random_graph::{Random, random_graph, random_masks};
+
+/// `graph` with a mask of zeros and ones in front of every layer that makes its own channels.
+///
+/// Also returns where each node of `graph` went.
+fn masked(graph: &Graph, groups: &Groups, masks: &[Vec<bool>]) -> (Graph, Vec<NodeId>) {
+    let mut out = Graph::new(&graph.nodes[0].name, graph.nodes[0].shape);
+    let mut new_id = vec![NodeId(0)];
+    for id in graph.ids().skip(1) {
+        let node = graph.node(id);
+        let mut inputs: Vec<NodeId> = node.inputs.iter().map(|i| new_id[i.index()]).collect();
+        let reads_all = match &node.op {
+            Op::Conv(conv) => conv.groups == 1,
+            Op::Dense(_) => true,
+            _ => false,
+        };
+        if reads_all {
+            let refs = groups.of(node.inputs[0]);
+            let scale =
+                refs.iter().map(|r| f32::from(u8::from(masks[r.group.index()][r.index as usize]))).collect::<Vec<_>>();
+            let shift = vec![0.0; scale.len()];
+            let mask = Op::Affine(Affine { scale, shift });
+            inputs[0] = out.push(format!("mask of {}", node.name), mask, &inputs).unwrap();
+        }
+        new_id.push(out.push(node.name.as_str(), node.op.clone(), &inputs).unwrap());
+    }
+    out.output = new_id[graph.output.index()];
+    (out, new_id)
+}
+
+fn random_classes(all: usize, random: &mut Random) -> Vec<usize> {
+    let mut classes: Vec<usize> = (0..all).collect();
+    for i in (1..all).rev() {
+        classes.swap(i, random.below(i + 1));
+    }
+    classes.truncate(random.range(1, all));
+    classes
+}
+
+/// Largest difference between sliced and masked scores, relative to the largest score.
+fn difference(graph: &Graph, masks: Vec<Vec<bool>>, classes: &[usize], random: &mut Random, n: usize) -> f64 {
+    let groups = channel_groups(graph);
+    let (whole, place) = masked(graph, &groups, &masks);
+    let route = Route::from_masks(&groups, masks).unwrap();
+    let assembled = assemble(graph, &groups, &route, classes).unwrap();
+    assert_eq!(assembled.graph.classes(), classes.len());
+    assert_eq!(assembled.origins.len(), assembled.graph.nodes.len());
+    let input = random.batch(graph.shape(graph.input()), n);
+    let all = Network::<f64>::new(&whole).unwrap().forward(&input).unwrap();
+    let logits = all.get(place[graph.logits().index()]);
+    let small = Network::<f64>::new(&assembled.graph).unwrap().forward(&input).unwrap();
+    let (mut worst, mut largest) = (0.0f64, 1e-3f64);
+    for s in 0..n {
+        let want: Vec<f64> = classes.iter().map(|&c| logits.plane(c, s)[0]).collect();
+        let got = small.get(assembled.graph.logits()).sample(s);
+        for (w, g) in want.iter().zip(&got) {
+            worst = worst.max((w - g).abs());
+            largest = largest.max(w.abs());
+        }
+        if graph.node(graph.output).op == Op::Softmax {
+            let total: f64 = want.iter().map(|w| w.exp()).sum();
+            let got = small.get(assembled.graph.output).sample(s);
+            for (w, g) in want.iter().zip(&got) {
+                worst = worst.max((w.exp() / total - g).abs());
+            }
+        }
+    }
+    check_origins(graph, &assembled.graph, &assembled.origins);
+    worst / largest
+}
+
+/// Every layer's weights are the source's at the channels that its origin names.
+fn check_origins(source: &Graph, small: &Graph, origins: &[fratc::ir::Origin]) {
+    for (node, origin) in small.nodes.iter().zip(origins) {
+        assert_eq!(node.shape.c, origin.channels.len(), "{}", node.name);
+        let Some(from) = origin.source else { continue };
+        match (&node.op, &source.node(from).op) {
+            (Op::Dense(new), Op::Dense(old)) => {
+                for (o, &so) in origin.channels.iter().enumerate() {
+                    for (i, &si) in origin.features.iter().enumerate() {
+                        let (so, si) = (so as usize, si as usize);
+                        assert_eq!(new.weight[o * new.in_features + i], old.weight[so * old.in_features + si]);
+                    }
+                }
+            }
+            (Op::Conv(new), Op::Conv(_)) => assert_eq!(new.in_channels, origin.features.len()),
+            (new, old) => assert_eq!(new.name(), old.name()),
+        }
+    }
+}
+
+#[test]
+fn sliced_equals_masked_on_random_graphs_of_every_op() {
+    let mut ops = BTreeSet::new();
+    let (mut cut, mut picked) = (0, 0);
+    for seed in 0..400 {
+        let graph = random_graph(seed);
+        let mut random = Random::new(1000 + seed);
+        let groups = channel_groups(&graph);
+        let masks = random_masks(&groups, &mut random);
+        let classes = random_classes(graph.classes(), &mut random);
+        cut += masks.iter().flatten().filter(|k| !**k).count();
+        picked += usize::from(groups.sliceable_head(&graph).is_none());
+        ops.extend(graph.nodes.iter().map(|n| n.op.name()));
+        ops.extend(graph.nodes.iter().filter_map(|n| match &n.op {
+            Op::Conv(conv) if conv.is_depthwise() => Some("depthwise"),
+            Op::Conv(conv) if conv.groups > 1 => Some("grouped"),
+            _ => None,
+        }));
+        let worst = difference(&graph, masks, &classes, &mut random, 3);
+        assert!(worst < 1e-5, "seed {seed}: {worst}\n{graph}");
+    }
+    assert_eq!(ops.len(), 21, "every operation occurs: {ops:?}");
+    assert!(cut > 1500 && (40..360).contains(&picked), "{cut} channels cut, {picked} heads picked");
+}
+
+#[test]
+fn keeping_everything_changes_nothing() {
+    for seed in 0..20 {
+        let graph = random_graph(seed);
+        let groups = channel_groups(&graph);
+        let classes: Vec<usize> = (0..graph.classes()).collect();
+        let assembled = assemble(&graph, &groups, &Route::whole(&groups), &classes).unwrap();
+        assert_eq!(assembled.graph, graph, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_flattened_map_as_logits_is_picked_from() {
+    let mut graph = Graph::new("x", Shape::new(2, 1, 2));
+    graph.push("flat", Op::Flatten, &[NodeId(0)]).unwrap();
+    let groups = channel_groups(&graph);
+    let assembled = assemble(&graph, &groups, &Route::whole(&groups), &[3, 0]).unwrap();
+    insta::assert_snapshot!(assembled.graph, @r#"
+    %0 = Input -> [1, 2, 2] "x"
+    %1 = Flatten %0 -> [1, 1, 4] "flat"
+    %2 = Dense %1 -> [1, 1, 2] "classes"
+    output %2
+    "#);
+    assert_eq!(assembled.origins[2].source, None);
+    assert_eq!(assembled.origins[2].channels, [3, 0]);
+}
+
+#[test]
+fn bad_requests_are_named() {
+    let mut graph = Graph::new("x", Shape::vector(2));
+    let dense = Dense { out_features: 3, in_features: 2, weight: vec![1.0; 6], bias: vec![0.0; 3] };
+    graph.push("a", Op::Dense(dense.clone()), &[NodeId(0)]).unwrap();
+    let dense = Dense { in_features: 3, weight: vec![1.0; 9], ..dense };
+    graph.push("b", Op::Dense(dense), &[NodeId(1)]).unwrap();
+    let groups = channel_groups(&graph);
+    let whole = Route::whole(&groups);
+    let code = |classes: &[usize]| assemble(&graph, &groups, &whole, classes).unwrap_err().code;
+    assert_eq!(code(&[]), "assemble/no-classes");
+    assert_eq!(code(&[3]), "assemble/class-range");
+    assert_eq!(code(&[1, 1]), "assemble/class-twice");
+    let hidden = groups.groups.iter().position(|g| g.kind == GroupKind::Hidden).unwrap();
+    let mut masks = whole.keep.clone();
+    masks[hidden].fill(false);
+    assert_eq!(Route::from_masks(&groups, masks.clone()).unwrap_err().code, "route/empty-group");
+    masks[hidden].pop();
+    assert_eq!(Route::from_masks(&groups, masks).unwrap_err().code, "route/channels");
+}
