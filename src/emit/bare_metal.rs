@@ -5,9 +5,8 @@
 //! (memory map and sections) and `.cargo/config.toml` (link arguments, core, runner). The last two act only when
 //! the crate is built on its own: a dependency's configuration is never read.
 //!
-//! The example needs of the library: `INPUT_LEN`, `CLASSES`, `LABELS`, `Input`, `Arena`, `Prediction`, `infer`,
-//! `infer_traced` under the feature `trace`; of the manifest the features `trace` and `baseline`; of the
-//! crate the files `tests/golden/input.bin` and `tests/golden/scores.bin`, one record each at least.
+//! The example needs of the library `INPUT_LEN`, `CLASSES` (names), `Input`, `Arena`, `Prediction` and `infer`;
+//! of the crate the files `tests/golden/inputs.bin` and `tests/golden/scores.bin` with at least one record.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! Classifies raw records: on the host, in QEMU or on a board.
 //!
 //! `cargo run --example infer -- FILE` reads records of `INPUT_LEN` bytes, `[H, W, C]`, and prints one line
-//! each: the class, then the `i8` scores. Without FILE the golden record runs and is checked.
+//! each: the class, a colon, the `i8` scores. Without FILE the golden record runs and is checked.
 //! `cargo run --release --example infer --target …` does the same on the device, through the runner of
 //! `.cargo/config.toml`; see `infer/bare_metal.rs`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
@@ -13,16 +13,17 @@ use network_crate as network;
 mod bare_metal;
 
 /// First golden record.
-static GOLDEN_INPUT: [u8; network::INPUT_LEN] = first(include_bytes!("../tests/golden/input.bin"));
+static GOLDEN_INPUT: [u8; network::INPUT_LEN] = first(include_bytes!("../tests/golden/inputs.bin"));
 
 /// Its scores.
-static GOLDEN_SCORES: [u8; network::CLASSES] = first(include_bytes!("../tests/golden/scores.bin"));
+static GOLDEN_SCORES: [u8; network::CLASSES.len()] =
+    first(include_bytes!("../tests/golden/scores.bin"));
 
 /// The first `N` bytes, so that the other records do not end up in flash.
 const fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut out = [0; N];
     let mut i = 0;
-    while i < N {
+    while i < N && i < bytes.len() {
         out[i] = bytes[i];
         i += 1;
     }
@@ -63,18 +64,17 @@ fn main() -> std::process::ExitCode {
 
 /// Prints the class and the scores of one record.
 #[cfg(not(target_os = "none"))]
-fn classify(arena: &mut network::Arena, record: &[u8]) -> [i8; network::CLASSES] {
+fn classify(arena: &mut network::Arena, record: &[u8]) -> [i8; network::CLASSES.len()] {
     let mut input: network::Input = [0; network::INPUT_LEN];
     for (to, from) in input.iter_mut().zip(record) {
         *to = *from as _;
     }
-    #[cfg(feature = "trace")]
-    network::infer_traced(arena, &input, &mut |layer, tensor| {
-        let hex: String = tensor.iter().map(|value| format!("{value:02x}")).collect();
-        println!("@{layer} {hex}");
-    });
     let prediction = network::infer(arena, &input);
     let scores = prediction.scores.map(|score| score.to_string());
-    println!("{} {}", network::LABELS[prediction.class], scores.join(" "));
+    println!(
+        "{}: {}",
+        network::CLASSES[prediction.class],
+        scores.join(" ")
+    );
     prediction.scores
 }
