@@ -11,6 +11,14 @@
 //! given slices that do not match its shapes computes less, it never faults.
 #![no_std]
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::inline_always,
+    reason = "the parts of inner loops: a call there costs more than the work, also when optimized for size"
+)]
+#![allow(
+    clippy::mut_mut,
+    reason = "taking values off the front of a slice to write"
+)]
 
 pub mod add;
 pub mod argmax;

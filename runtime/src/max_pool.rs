@@ -25,7 +25,7 @@ pub fn max_pool<T: Element>(layer: &MaxPool, input: &[T], output: &mut [i8]) {
                 return;
             }
             let [top, left] = layer.window.origin(y, x);
-            pixel.iter_mut().for_each(|out| *out = i8::MIN);
+            pixel.fill(i8::MIN);
             let mut iy = top;
             for _ in 0..kh {
                 let mut ix = left;

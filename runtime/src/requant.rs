@@ -13,9 +13,9 @@ pub struct Requant<'a> {
     pub shift: u32,
     /// Zero point of the output.
     pub zero_point: i32,
-    /// Smallest output (a fused ReLU raises it).
+    /// Smallest output (a fused `ReLU` raises it).
     pub min: i32,
-    /// Largest output (a fused ReLU6 lowers it).
+    /// Largest output (a fused `ReLU6` lowers it).
     pub max: i32,
 }
 
