@@ -1,0 +1,31 @@
+//! `tests/golden.rs`: samples whose scores the crate must reproduce, byte for byte.
+
+use super::{EmittedFile, names};
+use crate::qir::{InputKind, Program};
+
+/// One input and the scores that the simulation gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Raw bytes, `[H, W, C]`; of `i8` features their bits.
+    pub input: Vec<u8>,
+    /// One per class.
+    pub scores: Vec<i8>,
+}
+
+pub(super) fn golden(program: &Program, samples: &[Sample]) -> Vec<EmittedFile> {
+    let value = match program.input_kind {
+        InputKind::U8 => "byte",
+        InputKind::I8 => "byte as i8",
+    };
+    let text = include_str!("templates/golden.rs")
+        .replace("{crate}", &names::crate_ident(program))
+        .replace("{value}", value)
+        .replace("{count}", &samples.len().to_string());
+    let inputs = samples.iter().flat_map(|sample| sample.input.iter().copied()).collect();
+    let scores = samples.iter().flat_map(|sample| sample.scores.iter().map(|score| score.cast_unsigned())).collect();
+    vec![
+        EmittedFile::text("tests/golden.rs", text),
+        EmittedFile { path: "tests/golden/input.bin".into(), bytes: inputs },
+        EmittedFile { path: "tests/golden/scores.bin".into(), bytes: scores },
+    ]
+}

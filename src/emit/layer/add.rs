@@ -1,0 +1,29 @@
+//! Sum of two tensors.
+
+use super::super::text::grouped;
+use super::{Context, Function};
+use crate::qir::Add;
+
+pub(super) fn add(context: &Context<'_>, add: &Add) -> Function {
+    let (parameters, call) = match context.step.in_place {
+        None => ("a: &[i8], b: &[i8], y: &mut [i8]", "add::add(&LAYER, a, b, y);"),
+        Some(0) => ("a: &mut [i8], b: &[i8]", "add::add_in_place(&LAYER, a, b);"),
+        Some(_) => ("a: &[i8], b: &mut [i8]", "add::add_in_place_second(&LAYER, a, b);"),
+    };
+    let words = if context.step.in_place.is_some() { "sum, in place" } else { "sum" };
+    let mut function = Function::new(words, parameters, &["add"]);
+    let Add { factors: [a, b], constant, shift, zero_point, min, max } = add;
+    let fields = [
+        ("factors", format!("[{}, {}]", grouped(*a), grouped(*b))),
+        ("constant", grouped(*constant)),
+        ("shift", shift.to_string()),
+        ("zero_point", zero_point.to_string()),
+        ("min", min.to_string()),
+        ("max", max.to_string()),
+    ]
+    .map(|(name, value)| format!("        {name}: {value},\n"))
+    .concat();
+    function.layer_static("add::Add", "", &fields);
+    function.line(call);
+    function
+}

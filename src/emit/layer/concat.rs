@@ -1,0 +1,17 @@
+//! Channels side by side: one kernel call per part.
+
+use super::{Context, Function};
+
+pub(super) fn concat(context: &Context<'_>) -> Function {
+    let count = context.layer.inputs.len();
+    let mut function =
+        Function::new("channels side by side", format!("parts: [&[i8]; {count}], y: &mut [i8]"), &["concat"]);
+    let total = context.output().c;
+    let mut offset = 0;
+    for (index, input) in context.layer.inputs.iter().enumerate() {
+        let channels = context.shape(*input).c;
+        function.line(&format!("concat::concat_part(parts[{index}], {channels}, y, {total}, {offset});"));
+        offset += channels;
+    }
+    function
+}

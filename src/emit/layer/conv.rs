@@ -1,0 +1,42 @@
+//! Convolution.
+
+use super::{Context, Function, window_words};
+use crate::qir::{Bias, Conv, PadValue};
+
+pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
+    let mut function =
+        Function::new(window_words(&conv.window, "convolution"), context.one_to_one(), &["conv", "bias", "pad"]);
+    fields(&mut function, context, conv, "conv::Conv2d");
+    function.line("conv::conv2d(&LAYER, x, y);");
+    function
+}
+
+/// The statics of dense and depthwise convolutions, whose kernels take the same fields.
+pub(super) fn fields(function: &mut Function, context: &Context<'_>, conv: &Conv, kind: &str) {
+    let Conv { window, weights, bias, pad, requant } = conv;
+    function.i8_table(context, "WEIGHTS", weights);
+    let mut fields = function.geometry(context, window);
+    fields.push_str("        weights: &WEIGHTS,\n");
+    match bias {
+        Bias::Channel(values) => {
+            function.i32_table(context, "BIAS", values);
+            fields.push_str("        bias: bias::Bias::Channel(&BIAS),\n");
+        }
+        Bias::Border { rows, cols, col_classes, table } => {
+            function.u8_table(context, "ROWS", rows);
+            function.u8_table(context, "COLS", cols);
+            function.i32_table(context, "BIAS", table);
+            fields.push_str("        bias: bias::Bias::Border {\n            rows: &ROWS,\n            cols: &COLS,\n");
+            fields.push_str(&format!("            col_classes: {col_classes},\n            table: &BIAS,\n        }},\n"));
+        }
+    }
+    match pad {
+        PadValue::Uniform(value) => fields.push_str(&format!("        pad: pad::PadValue::Uniform({value}),\n")),
+        PadValue::Channel(values) => {
+            function.i8_table(context, "PAD", values);
+            fields.push_str("        pad: pad::PadValue::Channel(&PAD),\n");
+        }
+    }
+    fields.push_str(&function.requant_table(context, requant));
+    function.layer_static(kind, "<'static>", &fields);
+}

@@ -1,0 +1,12 @@
+//! Depthwise convolution.
+
+use super::{Context, Function, conv::fields, window_words};
+use crate::qir::Conv;
+
+pub(super) fn depthwise(context: &Context<'_>, conv: &Conv) -> Function {
+    let words = window_words(&conv.window, "depthwise convolution");
+    let mut function = Function::new(words, context.one_to_one(), &["depthwise", "bias", "pad"]);
+    fields(&mut function, context, conv, "depthwise::Depthwise");
+    function.line("depthwise::depthwise(&LAYER, x, y);");
+    function
+}

@@ -1,0 +1,110 @@
+//! `README.md`, and the origin that other files repeat.
+
+use std::fmt::Write as _;
+
+use super::text::code;
+use super::{EmittedFile, VERSION, names};
+use crate::plan::Plan;
+use crate::qir::{InputKind, Program};
+use crate::target::Target;
+
+/// Test-split accuracies, as fractions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accuracy {
+    /// Test samples of the classes.
+    pub samples: usize,
+    /// Of the source model, asked for these classes only.
+    pub source_masked: Option<f64>,
+    /// Of this crate.
+    pub int8: f64,
+}
+
+/// Measured numbers; what is not known is not printed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    /// Code that `infer` adds to firmware, in bytes of flash.
+    pub code_bytes: Option<u64>,
+    /// All that `infer` adds to firmware, in bytes of flash.
+    pub flash_bytes: Option<u64>,
+    /// High-water mark of the stack in `infer`, in bytes.
+    pub stack_bytes: Option<u64>,
+    /// Instructions of one inference on the target in QEMU.
+    pub instructions: Option<u64>,
+    /// Multiply-accumulates of the source model.
+    pub source_macs: Option<u64>,
+    /// Accuracy on the test split.
+    pub accuracy: Option<Accuracy>,
+}
+
+/// Where the crate comes from, line by line, as Markdown.
+pub(super) fn origin(program: &Program) -> Vec<String> {
+    let mut lines = vec![format!("Written by fratc {VERSION}.")];
+    for (model, sha256) in &program.provenance.models {
+        lines.push(String::new());
+        lines.push(format!("- Model: {}, SHA-256 {}", code(model), code(sha256)));
+    }
+    if !program.provenance.options.is_empty() {
+        lines.push(String::new());
+        lines.push(format!("- Options: {}", code(&program.provenance.options.join(" "))));
+    }
+    lines.dedup_by(|line, previous| line.is_empty() && previous.starts_with("- "));
+    lines
+}
+
+pub(super) fn readme(program: &Program, plan: &Plan, target: &Target, facts: &Facts) -> EmittedFile {
+    let input = program.tensor(program.input()).shape;
+    let kind = match program.input_kind {
+        InputKind::U8 => "raw `u8` pixels",
+        InputKind::I8 => "raw `i8` features",
+    };
+    let classes: Vec<String> = program.classes.iter().map(|class| code(class)).collect();
+    let text = include_str!("templates/README.md")
+        .replace("{name}", &program.name)
+        .replace("{crate}", &names::crate_ident(program))
+        .replace("{classes}", &classes.join(", "))
+        .replace("{class_count}", &classes.len().to_string())
+        .replace("{shape}", &format!("[{}, {}, {}]", input.h, input.w, input.c))
+        .replace("{kind}", kind)
+        .replace("{target}", &target.name)
+        .replace("{triple}", target.rust_target.triple())
+        .replace("{figures}\n", &figures(program, plan, facts))
+        .replace("{origin}", &origin(program).join("\n"))
+        .replace("{command}", &command(program));
+    EmittedFile::text("README.md", text)
+}
+
+/// The rows of the table of figures.
+fn figures(program: &Program, plan: &Plan, facts: &Facts) -> String {
+    let bytes = |bytes: usize| Some(format!("{bytes} bytes"));
+    let count = |value: Option<u64>, unit: &str| value.map(|value| format!("{value}{unit}"));
+    let percent = |value: f64| format!("{:.2} %", 100.0 * value);
+    let accuracy = facts.accuracy.as_ref();
+    let rows = [
+        ("flash: weights", bytes(plan.sizes.weights_bytes)),
+        ("flash: tables", bytes(plan.sizes.tables_bytes)),
+        ("flash: code", count(facts.code_bytes, " bytes")),
+        ("flash: total", count(facts.flash_bytes, " bytes")),
+        ("RAM: arena", bytes(plan.arena_bytes)),
+        ("RAM: input", bytes(plan.input_bytes)),
+        ("RAM: stack", count(facts.stack_bytes, " bytes")),
+        ("multiply-accumulates", Some(program.macs().to_string())),
+        ("multiply-accumulates of the source model", count(facts.source_macs, "")),
+        ("instructions per inference", count(facts.instructions, "")),
+        ("accuracy", accuracy.map(|a| format!("{} of {} test samples", percent(a.int8), a.samples))),
+        ("accuracy of the source model on these classes", accuracy.and_then(|a| a.source_masked).map(percent)),
+    ];
+    let mut out = String::new();
+    for (name, value) in rows {
+        if let Some(value) = value {
+            let _ = writeln!(out, "| {name} | {value} |");
+        }
+    }
+    out
+}
+
+/// The command that writes the crate anew.
+fn command(program: &Program) -> String {
+    let mut words = vec![format!("fratc build CASE.toml --out {}", program.name)];
+    words.extend(program.provenance.options.iter().map(|option| option.replace(char::is_control, " ")));
+    words.join(" ")
+}

@@ -1,0 +1,168 @@
+//! `src/layers.rs`: the schedule, then the layers in order, then the few items they share.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::EmittedFile;
+use super::layer::{Context, Support, function};
+use super::text::{call, code, range};
+use crate::plan::{Home, Plan};
+use crate::qir::{Op, Program, TensorId};
+
+/// The file, and what goes with it.
+pub(super) struct Schedule {
+    pub text: String,
+    /// Kernel modules that it names.
+    pub kernels: BTreeSet<&'static str>,
+    /// Files under `weights/`.
+    pub tables: Vec<EmittedFile>,
+}
+
+/// Writes the schedule of `program`; `names` are the layers' function names.
+pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Schedule {
+    let mut kernels = BTreeSet::new();
+    let mut support = BTreeSet::new();
+    let mut tables = Vec::new();
+    let mut functions = String::new();
+    let mut steps = Vec::new();
+    for ((step, name), bytes) in plan.steps.iter().zip(names).zip(&plan.sizes.layers) {
+        let context = Context { program, layer: &program.layers[step.layer], step, name };
+        let layer = function(&context);
+        functions.push('\n');
+        functions.push_str(&layer.text(&context, *bytes));
+        kernels.extend(layer.kernels);
+        support.extend(layer.support);
+        tables.extend(layer.tables);
+        steps.push(turn(program, plan, &context));
+    }
+    let has_region = steps.iter().any(|step| step.contains(" region("));
+    let has_regions = steps.iter().any(|step| step.contains(" regions("));
+    let memory = if has_region || has_regions { "memory" } else { "_memory" };
+    let input = if program.layers.iter().any(|l| l.inputs.contains(&program.input())) { "input" } else { "_input" };
+
+    let mut text = String::from(
+        "//! The network: the schedule, then its layers in order of execution.\n//!\n//! Constants lie in `weights/`; byte ranges are fixed by the plan: tensors that share bytes of the arena\n//! are never needed at the same time.\n\n",
+    );
+    if has_region || has_regions {
+        text.push_str("use core::ops::Range;\n\n");
+    }
+    text.push_str(&imports(&kernels));
+    text.push_str("use crate::{Input, ARENA_BYTES, CLASSES};\n\n");
+    let _ = write!(
+        text,
+        "/// Runs all layers; `observe` is shown the index and the output of each.\n#[inline(always)]\npub(crate) fn run(\n    {memory}: &mut [i8; ARENA_BYTES],\n    {input}: &Input,\n    scores: &mut [i8; CLASSES.len()],\n    mut observe: impl FnMut(usize, &[i8]),\n) {{\n{}}}\n",
+        steps.join("\n")
+    );
+    text.push_str(&functions);
+    for (wanted, part) in [
+        (has_region, include_str!("templates/region.rs")),
+        (has_regions, include_str!("templates/regions.rs")),
+        (support.contains(&Support::Hwc), include_str!("templates/hwc.rs")),
+        (support.contains(&Support::Window), include_str!("templates/window.rs")),
+        (support.contains(&Support::U8s), include_str!("templates/u8s.rs")),
+        (support.contains(&Support::I8s), include_str!("templates/i8s.rs")),
+        (support.contains(&Support::I32s), include_str!("templates/i32s.rs")),
+    ] {
+        if wanted {
+            text.push_str(part);
+        }
+    }
+    Schedule { text, kernels, tables }
+}
+
+/// `use crate::kernels::{…};`, short enough for one line whatever the program.
+fn imports(kernels: &BTreeSet<&'static str>) -> String {
+    let names: Vec<&str> = kernels.iter().copied().collect();
+    match names[..] {
+        [one] => format!("use crate::kernels::{one};\n"),
+        _ => {
+            let line = format!("use crate::kernels::{{{}}};\n", names.join(", "));
+            if line.len() <= 101 {
+                return line;
+            }
+            // rustfmt fills the lines of an import list.
+            let mut out = String::from("use crate::kernels::{\n");
+            let mut row = String::from("   ");
+            for name in names {
+                if row.len() + name.len() + 2 > 100 {
+                    out.push_str(&row);
+                    out.push('\n');
+                    row = String::from("   ");
+                }
+                let _ = write!(row, " {name},");
+            }
+            out.push_str(&row);
+            out.push_str("\n};\n");
+            out
+        }
+    }
+}
+
+/// The lines of one layer's turn.
+fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
+    let step = context.step;
+    let bytes = |id: TensorId| program.tensor(id).shape.len();
+    let in_arena = |id: TensorId| match plan.home(program, id) {
+        Home::Arena(offset) => Some(range(offset, bytes(id))),
+        Home::Input | Home::Scores => None,
+    };
+    let is_concat = matches!(context.layer.op, Op::Concat);
+    let letters: &[&str] = if matches!(context.layer.op, Op::Add(_)) { &["a", "b"] } else { &["x"] };
+    // What each argument of the layer's function is called, and what must be borrowed from the arena for it.
+    let mut arguments = Vec::new();
+    let mut borrowed = Vec::new();
+    for (index, read) in step.reads.iter().enumerate() {
+        if step.in_place == Some(index) {
+            arguments.push("y".to_string());
+            continue;
+        }
+        let name = if is_concat { format!("part{index}") } else { letters[index.min(letters.len() - 1)].to_string() };
+        match plan.home(program, *read) {
+            Home::Input => arguments.push("input".into()),
+            Home::Scores => arguments.push("scores".into()),
+            Home::Arena(offset) => {
+                arguments.push(name.clone());
+                borrowed.push((name, range(offset, bytes(*read))));
+            }
+        }
+    }
+    let written = in_arena(step.writes);
+    let output = if written.is_some() { "y" } else { "scores" };
+    let mut out = format!("    // {}\n", code(&context.layer.name));
+    let all_parts_borrowed = is_concat && borrowed.len() == arguments.len();
+    let pattern = if all_parts_borrowed {
+        "parts".to_string()
+    } else {
+        let names: Vec<&str> = borrowed.iter().map(|(name, _)| name.as_str()).collect();
+        format!("[{}]", names.join(", "))
+    };
+    let ranges: Vec<&str> = borrowed.iter().map(|(_, range)| range.as_str()).collect();
+    let ranges = format!("[{}]", ranges.join(", "));
+    match (&written, &borrowed[..]) {
+        (None, []) => {}
+        (None, [(name, range)]) if !all_parts_borrowed => {
+            out.push_str(&call(4, &format!("let {name} = "), "region", &["memory".into(), range.clone()], ";"));
+        }
+        (None, _) => {
+            let arguments = ["memory".into(), "0..0".into(), ranges];
+            out.push_str(&call(4, &format!("let (_, {pattern}) = "), "regions", &arguments, ";"));
+        }
+        (Some(range), []) => {
+            out.push_str(&call(4, "let y = ", "region", &["memory".into(), range.clone()], ";"));
+        }
+        (Some(range), _) => {
+            let arguments = ["memory".into(), range.clone(), ranges];
+            out.push_str(&call(4, &format!("let (y, {pattern}) = "), "regions", &arguments, ";"));
+        }
+    }
+    if is_concat {
+        let parts = if all_parts_borrowed { "parts".into() } else { format!("[{}]", arguments.join(", ")) };
+        arguments = vec![parts];
+    }
+    if step.in_place.is_none() {
+        arguments.push(output.into());
+    }
+    out.push_str(&call(4, "", context.name, &arguments, ";"));
+    let _ = writeln!(out, "    observe({}, {output});", step.layer);
+    out
+}

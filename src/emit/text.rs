@@ -1,0 +1,121 @@
+//! Rust text: literals, doc text, and the line breaks that `rustfmt` would choose.
+
+use std::fmt::Write as _;
+
+/// rustfmt's line width.
+const MAX_WIDTH: usize = 100;
+/// rustfmt's `fn_call_width` and `array_width`.
+const LIST_WIDTH: usize = 60;
+/// rustfmt's `short_array_element_width_threshold`.
+const SHORT_ELEMENT: usize = 10;
+
+/// `1234567` as `1_234_567`.
+pub(super) fn grouped(number: impl TryInto<i128>) -> String {
+    let Ok(number) = number.try_into() else { return String::new() };
+    let digits = number.unsigned_abs().to_string();
+    let mut out = String::from(if number < 0 { "-" } else { "" });
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push('_');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A byte range of the arena.
+pub(super) fn range(offset: usize, bytes: usize) -> String {
+    format!("{}..{}", grouped(offset as i128), grouped((offset + bytes) as i128))
+}
+
+/// A string literal.
+pub(super) fn string(value: &str) -> String {
+    let mut out = String::from("\"");
+    for c in value.chars() {
+        if c.is_control() || c == '"' || c == '\\' || "\u{200b}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}".contains(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A name inside backticks in a doc comment or Markdown: one line, no backtick, no table bar.
+pub(super) fn code(value: &str) -> String {
+    let clean: String = value.chars().map(|c| if c.is_control() || c == '`' || c == '|' { '_' } else { c }).collect();
+    format!("`{clean}`")
+}
+
+/// `prefix head(arguments)suffix` as rustfmt breaks it, every line indented by `indent`.
+/// `prefix` is empty or ends in `= `. Arguments may be flat arrays, in brackets.
+pub(super) fn call(indent: usize, prefix: &str, head: &str, arguments: &[String], suffix: &str) -> String {
+    let pad = " ".repeat(indent);
+    let flat = arguments.join(", ");
+    if width(&flat) <= LIST_WIDTH {
+        let line = format!("{pad}{prefix}{head}({flat}){suffix}\n");
+        if width(&line) <= MAX_WIDTH + 1 {
+            return line;
+        }
+        return format!("{pad}{}\n{pad}    {head}({flat}){suffix}\n", prefix.trim_end());
+    }
+    let mut out = format!("{pad}{prefix}{head}(\n");
+    for argument in arguments {
+        let inner = argument.strip_prefix('[').and_then(|a| a.strip_suffix(']'));
+        match inner {
+            Some(items) if width(items) + 2 > LIST_WIDTH => {
+                let _ = writeln!(out, "{pad}    [");
+                for item in items.split(", ") {
+                    let _ = writeln!(out, "{pad}        {item},");
+                }
+                let _ = writeln!(out, "{pad}    ],");
+            }
+            _ => {
+                let _ = writeln!(out, "{pad}    {argument},");
+            }
+        }
+    }
+    let _ = writeln!(out, "{pad}){suffix}");
+    out
+}
+
+/// `prefix[elements];` of string literals as rustfmt breaks it, not indented.
+pub(super) fn array(prefix: &str, elements: &[String]) -> String {
+    let flat = elements.join(", ");
+    if width(&flat) + 2 <= LIST_WIDTH {
+        return format!("{prefix}[{flat}];\n");
+    }
+    let mut out = format!("{prefix}[\n");
+    if elements.iter().all(|element| width(element) <= SHORT_ELEMENT) {
+        let mut line = String::from("   ");
+        for element in elements {
+            if width(&line) + width(element) + 2 > MAX_WIDTH {
+                out.push_str(&line);
+                out.push('\n');
+                line = String::from("   ");
+            }
+            let _ = write!(line, " {element},");
+        }
+        out.push_str(&line);
+        out.push('\n');
+    } else {
+        for element in elements {
+            let _ = writeln!(out, "    {element},");
+        }
+    }
+    out.push_str("];\n");
+    out
+}
+
+/// Columns a text takes. Wide characters count two, as rustfmt counts them.
+fn width(text: &str) -> usize {
+    text.chars().map(|c| if wide(c) { 2 } else { 1 }).sum()
+}
+
+/// East Asian wide and emoji blocks.
+fn wide(c: char) -> bool {
+    matches!(u32::from(c),
+        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd)
+}
