@@ -15,7 +15,8 @@ pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
     let strings = |names: &mut dyn Iterator<Item = &String>| names.map(|name| string(name)).collect::<Vec<_>>();
     let classes = strings(&mut program.classes.iter());
     let layers = strings(&mut program.layers.iter().map(|layer| &layer.name));
-    let origin: String = readme::origin(program).iter().map(|line| format!("//! {line}\n")).collect();
+    let origin: String =
+        readme::origin(program).iter().map(|line| format!("{}\n", format!("//! {line}").trim_end())).collect();
     let text = include_str!("templates/lib.rs")
         .replace("{version}", VERSION)
         .replace("{title}", &code(&program.name))

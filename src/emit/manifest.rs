@@ -8,6 +8,7 @@ pub(super) fn manifest(program: &Program, options: &Options) -> EmittedFile {
         .replace("{version}", VERSION)
         .replace("{name}", &program.name)
         .replace("{classes}", &program.classes.len().to_string());
-    let workspace = if options.workspace { "\n# Stands alone, even below another workspace.\n[workspace]\n" } else { "" };
+    let workspace =
+        if options.workspace { "\n# Stands alone, even below another workspace.\n[workspace]\n" } else { "" };
     EmittedFile::text("Cargo.toml", text + workspace)
 }

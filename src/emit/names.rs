@@ -8,17 +8,17 @@ use crate::qir::Program;
 const MAX_CHARS: usize = 36;
 
 /// Names with a meaning of their own in `src/layers.rs`.
-const RESERVED: [&str; 16] = [
-    "run", "region", "regions", "hwc", "window", "to_i8", "to_i32", "x", "y", "a", "b", "parts", "memory", "input",
-    "scores", "observe",
+const RESERVED: [&str; 17] = [
+    "run", "region", "pair", "regions", "hwc", "window", "to_i8", "to_i32", "x", "y", "a", "b", "parts", "memory",
+    "input", "scores", "observe",
 ];
 
 /// Rust's keywords of all editions.
 const KEYWORDS: [&str; 52] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
-    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match",
-    "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait",
-    "true", "try", "type", "typeof", "union", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
+    "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "true",
+    "try", "type", "typeof", "union", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
 /// Whether Cargo and Rust take `name` as a package's name.

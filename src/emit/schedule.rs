@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::EmittedFile;
 use super::layer::{Context, Support, function};
-use super::text::{call, code, range};
+use super::text::{call, range};
 use crate::plan::{Home, Plan};
 use crate::qir::{Op, Program, TensorId};
 
@@ -36,7 +36,8 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
         steps.push(turn(program, plan, &context));
     }
     let has_region = steps.iter().any(|step| step.contains(" region("));
-    let has_regions = steps.iter().any(|step| step.contains(" regions("));
+    let has_pair = steps.iter().any(|step| step.contains(" pair("));
+    let has_regions = has_pair || steps.iter().any(|step| step.contains(" regions("));
     let memory = if has_region || has_regions { "memory" } else { "_memory" };
     let input = if program.layers.iter().any(|l| l.inputs.contains(&program.input())) { "input" } else { "_input" };
 
@@ -56,6 +57,7 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     text.push_str(&functions);
     for (wanted, part) in [
         (has_region, include_str!("templates/region.rs")),
+        (has_pair, include_str!("templates/pair.rs")),
         (has_regions, include_str!("templates/regions.rs")),
         (support.contains(&Support::Hwc), include_str!("templates/hwc.rs")),
         (support.contains(&Support::Window), include_str!("templates/window.rs")),
@@ -128,7 +130,8 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
     }
     let written = in_arena(step.writes);
     let output = if written.is_some() { "y" } else { "scores" };
-    let mut out = format!("    // {}\n", code(&context.layer.name));
+    let mut out = String::new();
+    // One read next to one write is by far the commonest: it has a form of its own.
     let all_parts_borrowed = is_concat && borrowed.len() == arguments.len();
     let pattern = if all_parts_borrowed {
         "parts".to_string()
@@ -149,6 +152,10 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
         }
         (Some(range), []) => {
             out.push_str(&call(4, "let y = ", "region", &["memory".into(), range.clone()], ";"));
+        }
+        (Some(range), [(name, read)]) if !all_parts_borrowed => {
+            let arguments = ["memory".into(), range.clone(), read.clone()];
+            out.push_str(&call(4, &format!("let (y, {name}) = "), "pair", &arguments, ";"));
         }
         (Some(range), _) => {
             let arguments = ["memory".into(), range.clone(), ranges];

@@ -27,7 +27,9 @@ pub(super) fn fields(function: &mut Function, context: &Context<'_>, conv: &Conv
             function.u8_table(context, "COLS", cols);
             function.i32_table(context, "BIAS", table);
             fields.push_str("        bias: bias::Bias::Border {\n            rows: &ROWS,\n            cols: &COLS,\n");
-            fields.push_str(&format!("            col_classes: {col_classes},\n            table: &BIAS,\n        }},\n"));
+            fields.push_str(&format!(
+                "            col_classes: {col_classes},\n            table: &BIAS,\n        }},\n"
+            ));
         }
     }
     match pad {

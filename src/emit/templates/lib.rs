@@ -20,7 +20,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-#[allow(dead_code, reason = "each kernel is copied whole; a network uses some of its forms")]
+#[allow(dead_code, reason = "each kernel is copied whole")]
 mod kernels;
 mod layers;
 
