@@ -1,0 +1,37 @@
+//! First-order Taylor: absolute gradient × activation.
+
+use crate::attribute::measure::channel_sums_of_pairs;
+use crate::attribute::{Measure, Target, seed};
+use crate::diag::Result;
+use crate::exec::{Activations, Float, Network};
+use crate::ir::NodeId;
+
+/// Σ |∂y/∂A · A| over samples and positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taylor {
+    /// The score y of the class.
+    pub target: Target,
+    /// Classes that the target contrasts with; `None` is all.
+    pub within: Option<Vec<usize>>,
+}
+
+impl<T: Float> Measure<T> for Taylor {
+    fn chunk(
+        &self,
+        network: &Network<T>,
+        acts: &Activations<T>,
+        class: usize,
+        points: &[NodeId],
+    ) -> Result<Vec<Vec<f64>>> {
+        let grads = seed::gradients(network, acts, class, self.target, self.within.as_deref())?;
+        let product = |g: T, a: T| {
+            let v = g * a;
+            if v < T::ZERO { -v } else { v }
+        };
+        let sums = |&id: &NodeId| match grads.node(id) {
+            Some(g) => channel_sums_of_pairs(g, acts.get(id), product),
+            None => vec![0.0; acts.get(id).shape.c],
+        };
+        Ok(points.iter().map(sums).collect())
+    }
+}
