@@ -26,16 +26,15 @@ fn relevance(groups: &Groups, rows: [[f64; 4]; 3]) -> Relevance {
         name: g.name.clone(),
         channels: g.channels as u32,
         scores: rows.iter().map(|row| row.iter().copied().cycle().take(g.channels).collect()).collect(),
+        ..GroupScores::default()
     };
     Relevance {
-        model_sha256: String::new(),
-        data_sha256: String::new(),
         method: "frat".into(),
         classes: vec!["p".into(), "q".into(), "r".into()],
         samples_per_class: 1,
         selected: vec![vec![0]; 3],
         groups: groups.groups.iter().map(table).collect(),
-        links: Vec::new(),
+        ..Relevance::default()
     }
 }
 
