@@ -28,6 +28,10 @@ fn check(found: &str, parts: &[&str]) {
     }
 }
 
+fn shorten<T>(values: &mut Vec<T>) {
+    values.pop();
+}
+
 #[test]
 fn names_are_checked() {
     for name in ["", "9lives", "Net", "a b", "fn", "é", "-a"] {
@@ -40,7 +44,7 @@ fn names_are_checked() {
     check(&broken(programs::plain(), |p| p.layers[1].name.clear()), &["qir/bad-layer-name"]);
     check(&broken(programs::plain(), |p| p.classes[0] = "dog".into()), &["qir/class-names"]);
     check(
-        &broken(programs::plain(), |p| drop(p.classes.pop())),
+        &broken(programs::plain(), |p| shorten(&mut p.classes)),
         &["expected [1, 1, 3], found [1, 1, 4]", "qir/class-count"],
     );
 }
@@ -52,7 +56,7 @@ fn order_is_checked() {
     check(&broken(programs::plain(), |p| p.layers[1].output = TensorId(0)), &["qir/written-twice"]);
     check(&broken(programs::plain(), |p| p.layers[1].output = TensorId(99)), &["qir/no-such-tensor"]);
     check(&broken(programs::plain(), |p| p.layers[1].inputs[0] = TensorId(99)), &["qir/read-before-write"]);
-    check(&broken(programs::plain(), |p| drop(p.layers.pop())), &["qir/never-written"]);
+    check(&broken(programs::plain(), |p| shorten(&mut p.layers)), &["qir/never-written"]);
     check(&broken(programs::plain(), |p| p.output = TensorId(77)), &["qir/no-such-tensor"]);
     check(&broken(programs::plain(), |p| p.output = TensorId(0)), &["qir/no-layers"]);
     check(&broken(programs::plain(), |p| p.layers[0].inputs.clear()), &["qir/input-count"]);
@@ -82,8 +86,8 @@ fn shapes_and_windows_are_checked() {
 #[test]
 fn lengths_are_checked() {
     let wrong = "qir/wrong-length";
-    check(&broken(programs::plain(), |p| drop(conv(p, 0).weights.pop())), &["weights", "216", "215", wrong]);
-    check(&broken(programs::separable(), |p| drop(conv(p, 1).weights.pop())), &["weights", wrong]);
+    check(&broken(programs::plain(), |p| shorten(&mut conv(p, 0).weights)), &["weights", "216", "215", wrong]);
+    check(&broken(programs::separable(), |p| shorten(&mut conv(p, 1).weights)), &["weights", wrong]);
     check(&broken(programs::plain(), |p| conv(p, 0).bias = Bias::Channel(vec![0])), &["biases", wrong]);
     check(&broken(programs::plain(), |p| conv(p, 0).pad = PadValue::Channel(vec![0])), &["pad values", wrong]);
     check(&broken(programs::plain(), |p| conv(p, 0).requant.multipliers.clear()), &["multipliers", wrong]);
@@ -92,9 +96,9 @@ fn lengths_are_checked() {
             change(rows, cols, table);
         }
     };
-    check(&broken(programs::border(), |p| border(p, |rows, _, _| drop(rows.pop()))), &["row classes", wrong]);
-    check(&broken(programs::border(), |p| border(p, |_, cols, _| drop(cols.pop()))), &["column classes", wrong]);
-    check(&broken(programs::border(), |p| border(p, |_, _, table| drop(table.pop()))), &["border biases", wrong]);
+    check(&broken(programs::border(), |p| border(p, |rows, _, _| shorten(rows))), &["row classes", wrong]);
+    check(&broken(programs::border(), |p| border(p, |_, cols, _| shorten(cols))), &["column classes", wrong]);
+    check(&broken(programs::border(), |p| border(p, |_, _, table| shorten(table))), &["border biases", wrong]);
     check(&broken(programs::border(), |p| border(p, |rows, _, _| rows[0] = 3)), &["border biases", wrong]);
     check(&broken(programs::border(), |p| border(p, |_, cols, _| cols[0] = 3)), &["qir/border-class"]);
     let table = |p: &mut Program| {

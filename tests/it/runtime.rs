@@ -419,6 +419,16 @@ proptest! {
     }
 }
 
+/// Chance never finds a tie.
+#[test]
+fn mulhi_rounds_ties_up() {
+    assert_eq!(mulhi(2, 1 << 30), 1);
+    assert_eq!(mulhi(-2, 1 << 30), 0);
+    assert_eq!(mulhi(-6, 1 << 30), -1);
+    assert_eq!(mulhi(2, (1 << 30) - 1), 0);
+    assert_eq!(mulhi(i32::MIN, i32::MAX), -(1 << 30) + 1);
+}
+
 /// Sizes that have nothing to do with each other.
 fn stray<T>(x: &[T], dims: &[usize], q: &[i8], words: &[i32], out: &mut [i8])
 where
