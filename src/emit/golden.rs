@@ -25,7 +25,7 @@ pub(super) fn golden(program: &Program, samples: &[Sample]) -> Vec<EmittedFile> 
     let scores = samples.iter().flat_map(|sample| sample.scores.iter().map(|score| score.cast_unsigned())).collect();
     vec![
         EmittedFile::text("tests/golden.rs", text),
-        EmittedFile { path: "tests/golden/input.bin".into(), bytes: inputs },
+        EmittedFile { path: "tests/golden/inputs.bin".into(), bytes: inputs },
         EmittedFile { path: "tests/golden/scores.bin".into(), bytes: scores },
     ]
 }

@@ -1,15 +1,22 @@
 //! Emitted crates: their text, and what rustc, rustfmt, clippy and their own tests say about them.
 
-use fratc::emit::{EmittedFile, Options, Sample, emit};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use fratc::emit::{Accuracy, EmittedFile, Facts, Options, Sample, emit};
 use fratc::plan::plan;
-use fratc::qir::Program;
+use fratc::qir::{Op, Program};
 use fratc::sim;
 use fratc::target::Target;
+use sha2::{Digest, Sha256};
 
 use crate::programs::{self, Pattern};
 
-/// The crate of `program` for `target`, with three golden samples.
-pub fn emitted(program: &Program, target: &str) -> Vec<EmittedFile> {
+/// A target for each program, so that every shipped QEMU core is built for.
+const TARGETS: [&str; 6] = ["qemu-m0", "qemu-m3", "qemu-m4", "qemu-m7", "qemu-m33", "qemu-m55"];
+
+fn options(program: &Program) -> Options {
     let mut pattern = Pattern::new(99);
     let samples = (0..3)
         .map(|_| {
@@ -17,20 +24,219 @@ pub fn emitted(program: &Program, target: &str) -> Vec<EmittedFile> {
             Sample { scores: sim::run(program, &input), input }
         })
         .collect();
-    let options = Options { samples, ..Options::default() };
+    Options { samples, ..Options::default() }
+}
+
+fn emitted(program: &Program, target: &str, options: &Options) -> Vec<EmittedFile> {
     let plan = plan(program).expect("plans");
     let target = Target::load(target).expect("a shipped target");
-    emit(program, &plan, &target, &options).expect("emits")
+    emit(program, &plan, &target, options).expect("emits")
+}
+
+fn crates() -> Vec<(Program, Vec<EmittedFile>)> {
+    programs::all()
+        .into_iter()
+        .zip(TARGETS)
+        .map(|(program, target)| {
+            let files = emitted(&program, target, &options(&program));
+            (program, files)
+        })
+        .collect()
+}
+
+fn write(dir: &Path, files: &[EmittedFile]) {
+    for file in files {
+        let path = dir.join(&file.path);
+        std::fs::create_dir_all(path.parent().expect("inside the folder")).expect("folder");
+        std::fs::write(path, &file.bytes).expect("file");
+    }
+}
+
+/// Every text once: kernels and start-up code are the same in all crates.
+#[test]
+fn text_of_every_file() {
+    let mut seen = BTreeSet::new();
+    for (program, files) in crates() {
+        let mut list = String::new();
+        for file in &files {
+            let hash: String = Sha256::digest(&file.bytes).iter().take(8).map(|b| format!("{b:02x}")).collect();
+            list.push_str(&format!("{:7} {hash} {}\n", file.bytes.len(), file.path));
+            if !file.path.ends_with(".bin") && seen.insert(file.bytes.clone()) {
+                let text = std::str::from_utf8(&file.bytes).expect("text");
+                snapshot(&format!("{}/{}", program.name, file.path), text);
+            }
+        }
+        snapshot(&format!("{}/files", program.name), &list);
+    }
+}
+
+fn snapshot(name: &str, text: &str) {
+    let name = format!("emit__{}", name.replace(['/', '.'], "_").replace("__cargo", "_cargo"));
+    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!(name, text);
+    });
 }
 
 #[test]
-fn dump() {
-    let Some(dir) = std::env::var_os("FRATC_DUMP") else { return };
-    for program in programs::all() {
-        for file in emitted(&program, "qemu-m4") {
-            let path = std::path::Path::new(&dir).join(&program.name).join(&file.path);
-            std::fs::create_dir_all(path.parent().expect("inside")).expect("folder");
-            std::fs::write(path, file.bytes).expect("file");
+fn emitted_twice_is_equal() {
+    for ((_, once), (_, twice)) in crates().iter().zip(&crates()) {
+        assert_eq!(once, twice);
+    }
+}
+
+#[test]
+fn known_numbers_reach_the_readme_and_unknown_ones_do_not() {
+    let program = programs::plain();
+    let accuracy = Accuracy { samples: 2000, source_masked: None, int8: 0.9125 };
+    let facts = Facts { stack_bytes: Some(312), accuracy: Some(accuracy), ..Facts::default() };
+    let files = emitted(&program, "qemu-m4", &Options { facts, workspace: true, ..options(&program) });
+    let text = |path: &str| {
+        let file = files.iter().find(|file| file.path == path).expect("a file");
+        String::from_utf8(file.bytes.clone()).expect("text")
+    };
+    let rows: Vec<String> = text("README.md").lines().filter(|l| l.starts_with("| ")).map(str::to_string).collect();
+    insta::assert_snapshot!(rows.join("\n"), @"");
+    assert!(text("Cargo.toml").ends_with("[workspace]\n"));
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    let program = programs::plain();
+    let target = Target::load("qemu-m4").expect("a shipped target");
+    let good = plan(&program).expect("plans");
+    let code = |program: &Program, options: &Options| {
+        emit(program, &good, &target, options).map(|_| ()).expect_err("an error").code
+    };
+    assert_eq!(code(&Program { name: "My Net".into(), ..program.clone() }, &options(&program)), "emit/name");
+    assert_eq!(code(&Program { classes: vec![], ..program.clone() }, &options(&program)), "emit/classes");
+    assert_eq!(code(&program, &Options::default()), "emit/sample");
+    let mut short = options(&program);
+    short.samples[1].input.pop();
+    assert_eq!(code(&program, &short), "emit/sample");
+    assert_eq!(code(&programs::residual(), &options(&program)), "plan/invalid");
+}
+
+/// Runs `cargo` (or another program) in `dir`, free of what the outer cargo set; its output if it fails or warns.
+fn complaint(dir: &Path, shared_target: &Path, program: &str, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("CARGO_PROFILE") || name_text.starts_with("CARGO_BUILD") || name_text == "RUSTFLAGS" {
+            command.env_remove(&name);
         }
+    }
+    let run = command.args(arguments).current_dir(dir).env("CARGO_TARGET_DIR", shared_target).output().expect(program);
+    let text = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    let quiet = run.status.success() && !text.contains("warning");
+    (!quiet).then(|| format!("{} in {}: {arguments:?}\n{text}", program, dir.display()))
+}
+
+fn rust_files(files: &[EmittedFile]) -> Vec<&str> {
+    files.iter().map(|file| file.path.as_str()).filter(|path| path.ends_with(".rs")).collect()
+}
+
+fn installed(what: &str, arguments: &[&str]) -> BTreeSet<String> {
+    let run = Command::new(what).args(arguments).output();
+    let text = run.map(|run| String::from_utf8_lossy(&run.stdout).into_owned()).unwrap_or_default();
+    let lines: BTreeSet<String> = text.lines().map(str::to_string).collect();
+    if lines.is_empty() {
+        eprintln!("SKIPPED: `{what} {}` says nothing", arguments.join(" "));
+    }
+    lines
+}
+
+/// Names and classes that no framework would spare us.
+fn hostile() -> Program {
+    let mut program = programs::residual();
+    program.name = "hostile".into();
+    for (layer, name) in program.layers.iter_mut().zip([
+        "add",
+        "Add",
+        "StatefulPartitionedCall/model_1/functional/block_13_expand_relu/Relu6;model_1/block_13_expand/Conv2D",
+        "größe `x` | \"y\"\n//",
+        "match",
+        "y",
+        "1x1",
+        "",
+        "scores",
+    ]) {
+        layer.name = name.into();
+    }
+    program.classes = vec!["a \"quoted\" class\\".into(), "zwölf\n| boxes".into(), "{crate}".into()];
+    program.provenance.options = vec!["--classes".into(), "it's `odd`\n".into()];
+    program
+}
+
+/// As many classes as fill several lines.
+fn many_classes() -> Program {
+    let mut program = programs::plain();
+    program.name = "many".into();
+    let Op::Dense(dense) = &mut program.layers.last_mut().expect("layers").op else { unreachable!("ends in dense") };
+    let inputs = dense.weights.len() / dense.bias.len();
+    dense.weights = Pattern::new(3).i8s(inputs * 37, -60, 60);
+    dense.bias = vec![7; 37];
+    dense.requant.multipliers = vec![dense.requant.multipliers[0]; 37];
+    program.tensors[program.output.index()].shape.c = 37;
+    program.classes = (0..37).map(|i| format!("c{}", i * i * i)).collect();
+    program
+}
+
+#[test]
+fn crates_are_formatted_and_free_of_warnings_and_pass_their_tests() {
+    let temp = tempfile::tempdir().expect("temporary folder");
+    let build = temp.path().join("build");
+    let mut all = crates();
+    for program in [hostile(), many_classes()] {
+        let files = emitted(&program, "qemu-m4", &options(&program));
+        all.push((program, files));
+    }
+    let clippy = !installed("cargo", &["clippy", "--version"]).is_empty();
+    let targets = installed("rustup", &["target", "list", "--installed"]);
+    let mut complaints = Vec::new();
+    for (index, (program, files)) in all.iter().enumerate() {
+        let dir = temp.path().join(&program.name);
+        write(&dir, files);
+        let mut check = |what: &str, arguments: &[&str]| complaints.extend(complaint(&dir, &build, what, arguments));
+        check("rustfmt", &[&["--check", "--edition", "2021"], &rust_files(files)[..]].concat());
+        check("cargo", &["test", "--offline"]);
+        if clippy {
+            check("cargo", &["clippy", "--offline", "--all-targets", "--", "-D", "warnings"]);
+        }
+        let own = Target::load(TARGETS.get(index).unwrap_or(&"qemu-m4")).expect("a shipped target");
+        for triple in ["thumbv6m-none-eabi", "thumbv7m-none-eabi", "thumbv7em-none-eabihf", "thumbv8m.main-none-eabihf"]
+        {
+            if !targets.contains(triple) {
+                eprintln!("SKIPPED: the Rust target {triple} is not installed");
+                continue;
+            }
+            let own = own.rust_target.triple() == triple;
+            let what: &[&str] = if own { &["--example", "infer"] } else { &["--lib"] };
+            check("cargo", &[&["build", "--release", "--offline", "--target", triple], what].concat());
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// The plan counts what is in the files, to the byte.
+#[test]
+fn planned_sizes_are_the_files_sizes() {
+    for (program, files) in crates() {
+        let sizes = plan(&program).expect("plans").sizes;
+        let bytes = |wanted: bool| -> usize {
+            let tables = files.iter().filter(|f| f.path.starts_with("weights/"));
+            tables.filter(|f| f.path.ends_with(".weights.bin") == wanted).map(|f| f.bytes.len()).sum()
+        };
+        // A single multiplier is written in the text.
+        let inline: usize = program.layers.iter().map(|layer| usize::from(single_multiplier(&layer.op)) * 4).sum();
+        assert_eq!((bytes(true), bytes(false) + inline), (sizes.weights_bytes, sizes.tables_bytes), "{}", program.name);
+    }
+}
+
+fn single_multiplier(op: &Op) -> bool {
+    match op {
+        Op::Conv(conv) | Op::Depthwise(conv) => conv.requant.multipliers.len() == 1,
+        Op::Dense(dense) => dense.requant.multipliers.len() == 1,
+        Op::AvgPool(pool) => pool.requant.multipliers.len() == 1,
+        Op::Add(_) | Op::MaxPool(_) | Op::Concat | Op::Lookup(_) => false,
     }
 }

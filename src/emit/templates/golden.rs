@@ -3,7 +3,7 @@
 use {crate}::{infer, Arena, Input, CLASSES, INPUT_LEN};
 
 /// {count} inputs, one after the other.
-const INPUTS: &[u8] = include_bytes!("golden/input.bin");
+const INPUTS: &[u8] = include_bytes!("golden/inputs.bin");
 
 /// Their scores, as the bits of `i8`.
 const SCORES: &[u8] = include_bytes!("golden/scores.bin");

@@ -45,8 +45,7 @@ pub const ARENA_BYTES: usize = {arena_bytes};
 /// Multiply-accumulates of one inference.
 pub const MACS: u64 = {macs};
 
-/// Names of the layers in order of execution, for `infer_traced`.
-#[cfg(feature = "trace")]
+/// Names of the layers in order of execution, for [`infer_traced`].
 {LAYERS}
 
 /// One input: {kind}, `{shape}`, channel fastest.
@@ -96,8 +95,7 @@ pub fn infer(arena: &mut Arena, input: &Input) -> Prediction {
 
 /// Like [`infer`]; after each layer `observe` is called with the layer's index in [`LAYERS`] and its output.
 ///
-/// It tells where two machines part.
-#[cfg(feature = "trace")]
+/// It tells where two machines part. Firmware that does not call it does not hold it.
 pub fn infer_traced(
     arena: &mut Arena,
     input: &Input,
