@@ -95,7 +95,16 @@ fn known_numbers_reach_the_readme_and_unknown_ones_do_not() {
         String::from_utf8(file.bytes.clone()).expect("text")
     };
     let rows: Vec<String> = text("README.md").lines().filter(|l| l.starts_with("| ")).map(str::to_string).collect();
-    insta::assert_snapshot!(rows.join("\n"), @"");
+    insta::assert_snapshot!(rows.join("\n"), @"
+    | what | how much |
+    | flash: weights | 4328 bytes |
+    | flash: tables | 384 bytes |
+    | RAM: arena | 1440 bytes |
+    | RAM: input | 432 bytes |
+    | RAM: stack | 312 bytes |
+    | multiply-accumulates | 44432 |
+    | accuracy | 91.25 % of 2000 test samples |
+    ");
     assert!(text("Cargo.toml").ends_with("[workspace]\n"));
 }
 
