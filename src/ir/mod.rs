@@ -14,7 +14,9 @@
 //! 5. node names are unique and not empty.
 
 pub mod groups;
+pub mod onnx;
 pub mod op;
+pub mod pass;
 
 mod graph;
 mod origin;
