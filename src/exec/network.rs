@@ -3,7 +3,7 @@
 use crate::diag::{Diag, Result};
 use crate::exec::op::{self, Prepared};
 use crate::exec::{Batch, Float};
-use crate::ir::{Graph, NodeId};
+use crate::ir::{Graph, Node, NodeId};
 
 /// A graph ready to run. Immutable, so one network serves every thread.
 #[derive(Debug)]
@@ -28,6 +28,11 @@ impl<T: Float> Activations<T> {
     pub fn samples(&self) -> usize {
         self.tensors[0].n
     }
+}
+
+/// Runs one node of a verified graph on the tensors of its inputs, in operand order.
+pub fn run_node<T: Float>(node: &Node, inputs: &[&Batch<T>]) -> Result<Batch<T>> {
+    op::forward(&node.op, &op::prepare(&node.op)?, node.shape, inputs)
 }
 
 impl<T: Float> Network<T> {

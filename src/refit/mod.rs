@@ -1,1 +1,132 @@
-//! (in progress)
+//! Fits a cut network to its source in closed form: no gradients, no labels.
+//!
+//! In: the source [`Graph`], the [`Assembled`] network and calibration inputs. Out: the assembled network with
+//! new weights and biases, the same shapes, and what the fit did per layer. Guaranteed: the result is
+//! bit-identical for any thread count; layers that the cut left exact are untouched; no weight becomes NaN.
+//!
+//! Layer by layer from the input, for every convolution and dense layer:
+//!
+//! min ‖X·W + b − T‖² + λ·m·‖W − W_sliced‖²
+//!
+//! X: patches of the small network's tensors, its earlier layers fitted already, at seeded random positions.
+//! T: the source's result of that layer at the kept channels; where the layer ends in a residual add, what is
+//! still missing at the add, given the other operand as the small network has it. m: mean diagonal of XᵀX.
+//! The bias is free, so X and T are centred. λ is the one of [`RIDGES`] with the smallest error on held-out
+//! samples; the final weights use all of them. Sums are f64.
+
+mod cholesky;
+mod moments;
+mod patches;
+mod solve;
+mod stream;
+mod targets;
+
+pub use solve::RIDGES;
+
+use std::ops::Range;
+
+use crate::assemble::Assembled;
+use crate::diag::{Diag, Result};
+use crate::exec::Batch;
+use crate::ir::op::Op;
+use crate::ir::{Graph, NodeId};
+use crate::refit::moments::Moments;
+use crate::refit::patches::{Plan, Rows};
+use crate::refit::stream::Stream;
+
+/// How to fit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RefitOptions {
+    /// Seed of the sampled positions.
+    pub seed: u64,
+    /// Fit on every sample twice, as it is and with its columns reversed: for images of things that may face
+    /// either way.
+    pub mirror: bool,
+}
+
+impl Default for RefitOptions {
+    fn default() -> Self {
+        Self { seed: 1, mirror: false }
+    }
+}
+
+/// A fitted network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refitted {
+    /// The assembled graph with fitted weights.
+    pub graph: Graph,
+    /// One entry per fitted layer, in graph order.
+    pub layers: Vec<LayerFit>,
+}
+
+/// How one layer's fit went. Errors are mean squares on held-out samples, relative to the target's variance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerFit {
+    /// The layer.
+    pub name: String,
+    /// Chosen λ, in units of the mean diagonal; infinite where only the bias was fitted.
+    pub ridge: f64,
+    /// Positions fitted to.
+    pub rows: usize,
+    /// Error of the sliced weights with a fitted bias.
+    pub error_sliced: f64,
+    /// Error of the fitted weights.
+    pub error: f64,
+}
+
+/// Gives the network's inputs of the calibration samples `range`; called from several threads.
+pub type Inputs<'a> = &'a (dyn Fn(Range<usize>) -> Result<Batch<f32>> + Sync);
+
+/// Fits `small` to `source` on `samples` calibration samples.
+pub fn refit(
+    source: &Graph,
+    small: &Assembled,
+    samples: usize,
+    inputs: Inputs<'_>,
+    options: &RefitOptions,
+) -> Result<Refitted> {
+    if samples == 0 {
+        return Diag::new("refit/no-samples", "no calibration samples to fit to")
+            .help("give calibration data, or skip the fit")
+            .err();
+    }
+    let plan = Plan::new(source, small, samples, options)?;
+    let mut graph = small.graph.clone();
+    let mut layers = Vec::new();
+    if plan.layers.is_empty() {
+        return Ok(Refitted { graph, layers });
+    }
+    let targets = targets::collect(source, small, &plan, inputs, options)?;
+    let mut stream = Stream::new(&plan, inputs)?;
+    let mut fits = plan.layers.iter().zip(targets).peekable();
+    for id in small.graph.ids().skip(1) {
+        let Some(&(layer, _)) = fits.peek() else { break };
+        if layer.node == id {
+            let Some((layer, target)) = fits.next() else { break };
+            let rows = Rows::new(&plan, layer);
+            let target = targets::complete(&graph, layer, &rows, target, &stream);
+            let x = stream.of(graph.node(id).inputs[0]);
+            let moments = Moments::new(&graph.node(id).op, layer, &rows, x, &target)?;
+            let fitted = solve::fit(&graph.node(id).op, &moments)?;
+            layers.push(LayerFit {
+                name: graph.node(id).name.clone(),
+                ridge: fitted.ridge,
+                rows: rows.count(),
+                error_sliced: fitted.error_sliced,
+                error: fitted.error,
+            });
+            replace(&mut graph, id, fitted.weight, fitted.bias);
+        }
+        stream.advance(&graph, id)?;
+    }
+    graph.verify()?;
+    Ok(Refitted { graph, layers })
+}
+
+fn replace(graph: &mut Graph, id: NodeId, new_weight: Vec<f32>, new_bias: Vec<f32>) {
+    match &mut graph.nodes[id.index()].op {
+        Op::Conv(conv) => (conv.weight, conv.bias) = (new_weight, new_bias),
+        Op::Dense(dense) => (dense.weight, dense.bias) = (new_weight, new_bias),
+        other => debug_assert!(false, "only layers are fitted, not {}", other.name()),
+    }
+}

@@ -1,0 +1,208 @@
+//! Sums that the least squares need, per cross-validation fold.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::diag::Result;
+use crate::exec::{Batch, CHUNK, Matrix, matmul};
+use crate::ir::op::Op;
+use crate::refit::patches::{FOLDS, Layer, Rows};
+
+/// Columns of one matrix product: fixed, so that sums do not depend on the thread count.
+const TILE: usize = 128;
+/// Most bytes of patches in memory at once.
+const PATCH_BYTES: usize = 64 << 20;
+
+/// Uncentred sums over rows of inputs x (`f` columns) and targets t (`q` columns).
+#[derive(Debug, Clone)]
+pub(super) struct Sums {
+    pub(super) f: usize,
+    pub(super) q: usize,
+    pub(super) n: f64,
+    /// `[f]`.
+    pub(super) x: Vec<f64>,
+    /// `[q]`.
+    pub(super) t: Vec<f64>,
+    /// `[f, f]`.
+    pub(super) xx: Vec<f64>,
+    /// `[q, f]`.
+    pub(super) tx: Vec<f64>,
+    /// `[q]`: squares.
+    pub(super) tt: Vec<f64>,
+}
+
+impl Sums {
+    fn zeros(f: usize, q: usize) -> Self {
+        Self {
+            f,
+            q,
+            n: 0.0,
+            x: vec![0.0; f],
+            t: vec![0.0; q],
+            xx: vec![0.0; f * f],
+            tx: vec![0.0; q * f],
+            tt: vec![0.0; q],
+        }
+    }
+
+    /// Adds `other`, `sign` times.
+    pub(super) fn add(&mut self, other: &Self, sign: f64) {
+        self.n += sign * other.n;
+        let pairs = [
+            (&mut self.x, &other.x),
+            (&mut self.t, &other.t),
+            (&mut self.xx, &other.xx),
+            (&mut self.tx, &other.tx),
+            (&mut self.tt, &other.tt),
+        ];
+        for (a, b) in pairs {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += sign * b);
+        }
+    }
+
+    /// The same sums of x − `mean_x` and t − `mean_t`.
+    pub(super) fn about(&self, mean_x: &[f64], mean_t: &[f64]) -> Self {
+        let mut sums = self.clone();
+        let Self { f, q, n, .. } = *self;
+        for i in 0..f {
+            for j in 0..f {
+                sums.xx[i * f + j] += n * mean_x[i] * mean_x[j] - self.x[i] * mean_x[j] - mean_x[i] * self.x[j];
+            }
+            sums.x[i] -= n * mean_x[i];
+        }
+        for o in 0..q {
+            for i in 0..f {
+                sums.tx[o * f + i] += n * mean_t[o] * mean_x[i] - self.t[o] * mean_x[i] - mean_t[o] * self.x[i];
+            }
+            sums.tt[o] += n * mean_t[o] * mean_t[o] - 2.0 * mean_t[o] * self.t[o];
+            sums.t[o] -= n * mean_t[o];
+        }
+        sums
+    }
+}
+
+/// Sums of one layer.
+pub(super) struct Moments {
+    /// `[fold][group]`.
+    pub(super) folds: Vec<Vec<Sums>>,
+}
+
+impl Moments {
+    /// Sums over all rows; `x` and `target` are one entry per unit.
+    pub(super) fn new(op: &Op, layer: &Layer, rows: &Rows<'_>, x: &[Batch<f32>], target: &[Vec<f32>]) -> Result<Self> {
+        let (groups, f, q) = match op {
+            Op::Conv(conv) => (conv.groups, conv.fan_in(), conv.out_channels / conv.groups),
+            Op::Dense(dense) => (1, dense.in_features, dense.out_features),
+            _ => (0, 0, 0),
+        };
+        let mut folds = vec![vec![Sums::zeros(f, q); groups]; FOLDS];
+        let per_unit = CHUNK * layer.positions * groups * (f + q) * size_of::<f64>();
+        let step = (PATCH_BYTES / per_unit.max(1)).max(1);
+        for start in (0..rows.units.len()).step_by(step) {
+            let units = start..rows.units.len().min(start + step);
+            for (fold, sums) in folds.iter_mut().enumerate() {
+                let part = rows.of_fold(units.clone(), fold);
+                if !part.is_empty() {
+                    let part = Part { op, layer, rows, x, target, part: &part };
+                    part.add_to(sums)?;
+                }
+            }
+        }
+        Ok(Self { folds })
+    }
+}
+
+/// One batch of rows.
+struct Part<'a> {
+    op: &'a Op,
+    layer: &'a Layer,
+    rows: &'a Rows<'a>,
+    x: &'a [Batch<f32>],
+    target: &'a [Vec<f32>],
+    part: &'a [(usize, usize, usize)],
+}
+
+impl Part<'_> {
+    fn add_to(&self, sums: &mut [Sums]) -> Result<()> {
+        let n = self.part.len();
+        let (f, q) = (sums[0].f, sums[0].q);
+        let outputs = q * sums.len();
+        let tiles: Vec<(usize, Range<usize>)> =
+            (0..sums.len()).flat_map(|g| (0..f).step_by(TILE).map(move |at| (g, at..f.min(at + TILE)))).collect();
+        let columns: Vec<Result<Matrix<f64>>> = tiles
+            .par_iter()
+            .map(|(g, tile)| {
+                let columns = g * f + tile.start..g * f + tile.end;
+                Matrix::new(self.rows.gather(self.op, self.x, self.part, columns), n, tile.len())
+            })
+            .collect();
+        let columns: Vec<Matrix<f64>> = columns.into_iter().collect::<Result<_>>()?;
+        let targets: Vec<Result<Matrix<f64>>> = (0..sums.len())
+            .into_par_iter()
+            .map(|g| Matrix::new(self.targets(outputs, g * q..(g + 1) * q), n, q))
+            .collect();
+        let targets: Vec<Matrix<f64>> = targets.into_iter().collect::<Result<_>>()?;
+        let pairs: Vec<(usize, usize)> = (0..tiles.len())
+            .flat_map(|a| (a..tiles.len()).map(move |b| (a, b)))
+            .filter(|&(a, b)| tiles[a].0 == tiles[b].0)
+            .collect();
+        let products: Vec<Result<Vec<f64>>> =
+            pairs.par_iter().map(|&(a, b)| matmul(&columns[a].t()?, &columns[b])?.to_vec()).collect();
+        for (&(a, b), product) in pairs.iter().zip(products) {
+            let ((g, rows), (_, cols)) = (&tiles[a], &tiles[b]);
+            let xx = &mut sums[*g].xx;
+            for (i, line) in rows.clone().zip(product?.chunks_exact(cols.len())) {
+                for (j, value) in cols.clone().zip(line) {
+                    xx[i * f + j] += value;
+                    if a != b {
+                        xx[j * f + i] += value;
+                    }
+                }
+            }
+        }
+        let crosses: Vec<Result<(Vec<f64>, Vec<f64>)>> = (0..tiles.len())
+            .into_par_iter()
+            .map(|a| {
+                let cross = matmul(&targets[tiles[a].0].t()?, &columns[a])?.to_vec()?;
+                Ok((cross, columns[a].read(|x| column_sums(x, tiles[a].1.len()).0)?))
+            })
+            .collect();
+        for ((g, tile), cross) in tiles.iter().zip(crosses) {
+            let (cross, totals) = cross?;
+            for (o, line) in cross.chunks_exact(tile.len()).enumerate() {
+                tile.clone().zip(line).for_each(|(i, value)| sums[*g].tx[o * f + i] += value);
+            }
+            tile.clone().zip(totals).for_each(|(i, total)| sums[*g].x[i] += total);
+        }
+        for (sums, target) in sums.iter_mut().zip(&targets) {
+            let (totals, squares) = target.read(|t| column_sums(t, q))?;
+            sums.t.iter_mut().zip(totals).for_each(|(a, b)| *a += b);
+            sums.tt.iter_mut().zip(squares).for_each(|(a, b)| *a += b);
+            sums.n += n as f64;
+        }
+        Ok(())
+    }
+
+    /// Columns `range` of the targets.
+    fn targets(&self, outputs: usize, range: Range<usize>) -> Vec<f64> {
+        let mut out = Vec::with_capacity(self.part.len() * range.len());
+        for &(u, s, k) in self.part {
+            let row = &self.target[u][(s * self.layer.positions + k) * outputs..][..outputs];
+            out.extend(row[range.clone()].iter().map(|&v| f64::from(v)));
+        }
+        out
+    }
+}
+
+/// Sums and sums of squares of the columns of a row-major matrix.
+fn column_sums(values: &[f64], columns: usize) -> (Vec<f64>, Vec<f64>) {
+    let (mut totals, mut squares) = (vec![0.0; columns], vec![0.0; columns]);
+    for row in values.chunks_exact(columns) {
+        for (i, v) in row.iter().enumerate() {
+            totals[i] += v;
+            squares[i] += v * v;
+        }
+    }
+    (totals, squares)
+}
