@@ -1,0 +1,246 @@
+//! Rewrites the float graph into what the int8 program has layers for.
+//!
+//! In: a simplified graph (batch norm folded where it can be) and the input map. Out: an equal graph without
+//! softmax, affine or pad nodes, in which only convolutions and dense layers read the raw input.
+//!
+//! Order, and why: softmax goes first, because it changes no arg-max and nothing else may end the network;
+//! an affine on the input joins the input map; zero borders move into the windows that read them, so that
+//! they do not become layers; what is left of affines and borders becomes a depthwise 1×1 convolution; last,
+//! readers of the raw input that cannot fold it get such a convolution in front.
+
+use crate::diag::{Diag, Result};
+use crate::ir::op::{Affine, Conv, Op, Pad, Window};
+use crate::ir::{Graph, Node, NodeId};
+use crate::quantize::fold_input::InputMap;
+
+/// A graph ready to be lowered.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Prepared {
+    /// Without softmax, affine and pad.
+    pub graph: Graph,
+    /// What the raw input stands for.
+    pub input: InputMap,
+}
+
+/// Rewrites `graph`.
+pub(super) fn prepare(graph: &Graph, input: InputMap) -> Result<Prepared> {
+    refuse_unsupported(graph)?;
+    let mut graph = graph.clone();
+    graph.output = graph.logits();
+    graph.prune_dead();
+    if graph.output == graph.input() {
+        return Diag::new("quantize/empty", "the network has no layer").help("check the model's output").err();
+    }
+    let input = absorb_input_affines(&mut graph, input);
+    input.verify()?;
+    merge_pads(&mut graph);
+    graph.prune_dead();
+    for i in 0..graph.nodes.len() {
+        let read = graph.nodes[i].inputs.first().map_or(0, |&id| graph.shape(id).c);
+        let node = &mut graph.nodes[i];
+        match &node.op {
+            Op::Affine(affine) => node.op = Op::Conv(scaling(affine, [0; 4])),
+            Op::Pad(pad) => node.op = Op::Conv(scaling(&identity(read), pad.pad)),
+            _ => {}
+        }
+    }
+    let graph = give_readers_a_tensor(graph)?;
+    graph.verify()?;
+    refuse_scattered_features(&graph)?;
+    Ok(Prepared { graph, input })
+}
+
+/// One error that names every node without an int8 form.
+fn refuse_unsupported(graph: &Graph) -> Result<()> {
+    let bad: Vec<String> = graph
+        .nodes
+        .iter()
+        .filter_map(|node| {
+            let what = match &node.op {
+                Op::Gate => "channel-wise product",
+                Op::Conv(conv) if conv.groups > 1 && !conv.is_depthwise() => "grouped convolution",
+                Op::Pad(pad) if pad.value != 0.0 => "border of a value other than 0",
+                _ => return None,
+            };
+            Some(format!("\"{}\" ({what})", node.name))
+        })
+        .collect();
+    if bad.is_empty() {
+        return Ok(());
+    }
+    Diag::new("quantize/unsupported-op", "nodes have no int8 form yet")
+        .at(bad.join(", "))
+        .expected("convolutions of one group or depthwise, and borders of 0", format!("{} other nodes", bad.len()))
+        .help("replace these nodes in the model, for example a grouped convolution by parallel ones and a Concat")
+        .err()
+}
+
+/// A flatten of a map scatters its features in device memory; only layers that know that order may follow.
+fn refuse_scattered_features(graph: &Graph) -> Result<()> {
+    let mut scattered = vec![false; graph.nodes.len()];
+    let mut bad = Vec::new();
+    for id in graph.ids() {
+        let node = graph.node(id);
+        let reads = node.inputs.iter().filter(|i| scattered[i.index()]).count();
+        scattered[id.index()] = match &node.op {
+            Op::Flatten => reads > 0 || graph.shape(node.inputs[0]).plane() > 1,
+            Op::Relu | Op::Clip(_) | Op::LeakyRelu(_) | Op::Sigmoid | Op::HardSigmoid(_) | Op::HardSwish => reads > 0,
+            Op::Dense(_) => false,
+            _ => {
+                if reads > 0 {
+                    bad.push(format!("\"{}\" ({})", node.name, node.op.name()));
+                }
+                false
+            }
+        };
+    }
+    if scattered[graph.output.index()] {
+        bad.push(format!("the output \"{}\"", graph.node(graph.output).name));
+    }
+    if bad.is_empty() {
+        return Ok(());
+    }
+    Diag::new("quantize/unsupported-op", "nodes read a flattened map but are no dense layer or activation")
+        .at(bad.join(", "))
+        .expected("Dense or an activation after Flatten", format!("{} other nodes", bad.len()))
+        .help("use a dense layer, or pool the map to one position before flattening it")
+        .err()
+}
+
+/// Moves affines that alone read the input into the input map.
+fn absorb_input_affines(graph: &mut Graph, mut input: InputMap) -> InputMap {
+    loop {
+        let readers = graph.consumers().swap_remove(0);
+        let [reader] = readers.as_slice() else { return input };
+        if *reader == graph.output {
+            return input;
+        }
+        let Op::Affine(affine) = &graph.node(*reader).op else { return input };
+        input = input.then(affine);
+        redirect(graph, *reader, NodeId(0));
+        graph.prune_dead();
+    }
+}
+
+/// Makes every reader of `from` read `to`.
+fn redirect(graph: &mut Graph, from: NodeId, to: NodeId) {
+    for node in &mut graph.nodes {
+        for input in &mut node.inputs {
+            if *input == from {
+                *input = to;
+            }
+        }
+    }
+}
+
+/// Moves zero borders into the windows that read them.
+fn merge_pads(graph: &mut Graph) {
+    for i in 0..graph.nodes.len() {
+        let Some(&source) = graph.nodes[i].inputs.first() else { continue };
+        let Op::Pad(border) = graph.node(source).op else { continue };
+        let below = graph.node(source).inputs[0];
+        let not_negative = never_negative(graph, below);
+        let node = &mut graph.nodes[i];
+        if merge_pad(&mut node.op, border, not_negative) {
+            node.inputs[0] = below;
+        }
+    }
+}
+
+/// Adds `border` to the window of `op`, if that leaves the result as it is.
+fn merge_pad(op: &mut Op, border: Pad, not_negative: bool) -> bool {
+    let widened = |window: &Window| {
+        let mut window = *window;
+        for (side, more) in window.pad.iter_mut().zip(border.pad) {
+            *side += more;
+        }
+        window
+    };
+    match op {
+        Op::Conv(conv) => {
+            conv.window = widened(&conv.window);
+            true
+        }
+        Op::AvgPool(pool) if pool.count_include_pad || pool.window.pad == [0; 4] => {
+            let merged = crate::ir::op::AvgPool { window: widened(&pool.window), count_include_pad: true };
+            let fits = Op::AvgPool(merged).verify().is_ok();
+            if fits {
+                *pool = merged;
+            }
+            fits
+        }
+        // A window that touches the input has its maximum there when nothing is below the border's 0.
+        Op::MaxPool(pool) if not_negative => {
+            let merged = crate::ir::op::MaxPool { window: widened(&pool.window) };
+            let fits = Op::MaxPool(merged).verify().is_ok();
+            if fits {
+                *pool = merged;
+            }
+            fits
+        }
+        _ => false,
+    }
+}
+
+fn never_negative(graph: &Graph, id: NodeId) -> bool {
+    match &graph.node(id).op {
+        Op::Relu | Op::Sigmoid | Op::HardSigmoid(_) => true,
+        Op::Clip(clip) => clip.lo >= 0.0,
+        Op::MaxPool(_) => never_negative(graph, graph.node(id).inputs[0]),
+        _ => false,
+    }
+}
+
+fn identity(channels: usize) -> Affine {
+    Affine { scale: vec![1.0; channels], shift: vec![0.0; channels] }
+}
+
+/// A per-channel affine as a depthwise 1×1 convolution.
+fn scaling(affine: &Affine, pad: [usize; 4]) -> Conv {
+    let channels = affine.scale.len();
+    Conv {
+        out_channels: channels,
+        in_channels: channels,
+        groups: channels,
+        window: Window { pad, ..Window::new([1, 1]) },
+        weight: affine.scale.clone(),
+        bias: affine.shift.clone(),
+    }
+}
+
+/// Puts a depthwise 1×1 convolution between the raw input and readers that cannot fold the input map.
+fn give_readers_a_tensor(graph: Graph) -> Result<Graph> {
+    let consumers = graph.consumers();
+    let folds = |id: NodeId| match &graph.node(id).op {
+        Op::Conv(_) | Op::Dense(_) => true,
+        Op::Flatten => {
+            id != graph.output && consumers[id.index()].iter().all(|&c| matches!(graph.node(c).op, Op::Dense(_)))
+        }
+        _ => false,
+    };
+    let needy: Vec<NodeId> = consumers[0].iter().copied().filter(|&id| !folds(id)).collect();
+    if needy.is_empty() {
+        return Ok(graph);
+    }
+    let input = &graph.nodes[0];
+    let mut name = format!("{}_quantized", input.name);
+    while graph.nodes.iter().any(|n| n.name == name) {
+        name.push('_');
+    }
+    let mut out = Graph::new(&input.name, input.shape);
+    let tensor = out.push(name, Op::Conv(scaling(&identity(input.shape.c), [0; 4])), &[NodeId(0)])?;
+    for (i, node) in graph.nodes.iter().enumerate().skip(1) {
+        let inputs: Vec<NodeId> = node
+            .inputs
+            .iter()
+            .map(|&id| match id.index() {
+                0 if needy.contains(&NodeId(i as u32)) => tensor,
+                0 => NodeId(0),
+                _ => NodeId(id.0 + 1),
+            })
+            .collect();
+        out.nodes.push(Node { inputs, ..node.clone() });
+    }
+    out.output = NodeId(graph.output.0 + 1);
+    Ok(out)
+}
