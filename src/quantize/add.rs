@@ -62,7 +62,8 @@ mod tests {
     fn the_largest_sum_fits() {
         let (a, b) = (Quant { scale: 7.9, zero_point: -128 }, Quant { scale: 7.9, zero_point: 127 });
         let layer = lower_add(a, b, Quant { scale: 0.001, zero_point: 0 }, Bounds::NONE, "sum").expect("fits");
-        let worst = 128 * i64::from(layer.factors[0]) + 128 * i64::from(layer.factors[1]) + i64::from(layer.constant).abs();
+        let worst =
+            128 * i64::from(layer.factors[0]) + 128 * i64::from(layer.factors[1]) + i64::from(layer.constant).abs();
         assert!(worst < i64::from(i32::MAX));
     }
 }

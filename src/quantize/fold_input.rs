@@ -45,9 +45,8 @@ impl InputMap {
     /// The map followed by a per-channel affine.
     #[must_use]
     pub fn then(&self, affine: &Affine) -> Self {
-        let scaled = |values: &[f64]| -> Vec<f64> {
-            values.iter().zip(&affine.scale).map(|(v, &s)| v * f64::from(s)).collect()
-        };
+        let scaled =
+            |values: &[f64]| -> Vec<f64> { values.iter().zip(&affine.scale).map(|(v, &s)| v * f64::from(s)).collect() };
         let mut offset = scaled(&self.offset);
         for (o, &shift) in offset.iter_mut().zip(&affine.shift) {
             *o += f64::from(shift);
@@ -278,13 +277,20 @@ mod tests {
         let stored = |c: usize, y: usize, x: usize| ((c * 89 + y * 37 + x * 101 + 13) % 256) as i32 - 128;
 
         let source: Vec<f64> = conv.weight.iter().map(|&w| f64::from(w)).collect();
-        let want = reference(&conv, &source, |o, _, _| f64::from(conv.bias[o]), input, output, |c, at| {
-            at.map_or(0.0, |(y, x)| {
-                let q = f64::from(stored(c, y, x));
-                let p = if contract.kind == InputKind::U8 { q + 128.0 } else { q };
-                ((p - contract.zero_point) * contract.scale - contract.mean[c]) / contract.std[c]
-            })
-        });
+        let want = reference(
+            &conv,
+            &source,
+            |o, _, _| f64::from(conv.bias[o]),
+            input,
+            output,
+            |c, at| {
+                at.map_or(0.0, |(y, x)| {
+                    let q = f64::from(stored(c, y, x));
+                    let p = if contract.kind == InputKind::U8 { q + 128.0 } else { q };
+                    ((p - contract.zero_point) * contract.scale - contract.mean[c]) / contract.std[c]
+                })
+            },
+        );
 
         let folded = fold(&conv, &reader, input, output).expect("folds");
         let classes = folded.cols.inside.len();
@@ -325,7 +331,8 @@ mod tests {
 
     #[test]
     fn whole_pixels_need_no_border_table() {
-        let reader = Reader::raw(&InputMap::new(&contract(InputKind::U8, 0.003_921_568_627_450_98, 0.0, &[0.0], &[1.0])));
+        let reader =
+            Reader::raw(&InputMap::new(&contract(InputKind::U8, 0.003_921_568_627_450_98, 0.0, &[0.0], &[1.0])));
         assert_eq!((reader.zero.as_slice(), reader.residual.as_slice()), ([-128].as_slice(), [0.0].as_slice()));
         let features = Reader::raw(&InputMap::new(&contract(InputKind::I8, 0.58, 83.0, &[0.0], &[1.0])));
         assert_eq!((features.zero.as_slice(), features.residual.as_slice()), ([83].as_slice(), [0.0].as_slice()));

@@ -129,11 +129,7 @@ impl Builder<'_> {
         let inputs = inputs.iter().map(|&id| self.tensor(id)).collect::<Result<Vec<TensorId>>>()?;
         let output = TensorId(self.tensors.len() as u32);
         self.ids[stage.output.index()] = Some(output);
-        self.tensors.push(Tensor {
-            name: prepared.graph.node(stage.output).name.clone(),
-            shape: hwc(shape),
-            quant,
-        });
+        self.tensors.push(Tensor { name: prepared.graph.node(stage.output).name.clone(), shape: hwc(shape), quant });
         Ok(Layer { name: node.name.clone(), op, inputs, output })
     }
 

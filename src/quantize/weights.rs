@@ -3,7 +3,8 @@
 //! A filter's scale is the one with the least squared error among clip points from its largest weight down.
 //! Two filters need care. One that cannot move its output by a visible part of a step (a dead channel, whose
 //! weights are about 1e-30 after training) becomes zero, so that its channel is constant by construction.
-//! One whose bias is huge beside its weights gets a coarser scale, so that the bias fits an `i32`.
+//! One whose bias is huge beside its weights gets a coarser scale, so that the bias fits an `i32`; a bias that
+//! saturates the output whatever the input is cut to one that just does.
 
 use crate::diag::{Diag, Result};
 use crate::qir::{Quant, Requant};
@@ -15,6 +16,9 @@ const DEAD: f64 = 1.0 / 64.0;
 
 /// Clip points tried per filter, each 2 % of the largest weight below the last.
 const CLIPS: u32 = 16;
+
+/// Steps of bias beyond a filter's reach that saturate any output: more than twice the 8-bit range.
+const SATURATED: f64 = 1024.0;
 
 /// Span of stored input values.
 const INPUT_SPAN: f64 = 255.0;
@@ -57,7 +61,9 @@ pub(super) fn quantize_linear(layer: &Linear<'_>, output: Quant, bounds: Bounds)
     Diag::new("quantize/overflow", "the layer's sums do not fit 32 bits")
         .at(format!("layer \"{}\"", layer.name))
         .expected("sums below 2^31", "larger ones for some input")
-        .help("its outputs are tiny beside its weights; check that the model was trained and the input contract is right")
+        .help(
+            "its outputs are tiny beside its weights; check that the model was trained and the input contract is right",
+        )
         .err()
 }
 
@@ -66,12 +72,15 @@ fn attempt(layer: &Linear<'_>, output: Quant, bounds: Bounds, bias_bits: i32) ->
     let step = f64::from(output.scale);
     let mut weights = Vec::with_capacity(layer.weight.len());
     let mut scales = Vec::with_capacity(layer.outputs);
+    let mut limits = Vec::with_capacity(layer.outputs);
     for (o, filter) in layer.weight.chunks_exact(features).enumerate() {
-        let biases = layer.bias.iter().skip(o).step_by(layer.outputs);
-        let floor = biases.fold(0.0f64, |m, b| m.max(b.abs())) / 2f64.powi(bias_bits);
         let reach: f64 = filter.iter().map(|w| w.abs()).sum::<f64>() * INPUT_SPAN;
-        let scale = if reach < DEAD * step { step / 256.0 } else { filter_scale(filter) }.max(floor);
+        let limit = reach + SATURATED * step;
+        let biases = layer.bias.iter().skip(o).step_by(layer.outputs);
+        let floor = biases.fold(0.0f64, |m, b| m.max(b.abs())).min(limit) / 2f64.powi(bias_bits);
         let dead = reach < DEAD * step;
+        let scale = if dead { step / 256.0 } else { filter_scale(filter) }.max(floor);
+        limits.push(limit);
         weights.extend(filter.iter().map(|&w| if dead { 0 } else { round_weight(w, scale) }));
         scales.push(scale);
     }
@@ -82,7 +91,7 @@ fn attempt(layer: &Linear<'_>, output: Quant, bounds: Bounds, bias_bits: i32) ->
         let o = i % layer.outputs;
         let filter = &weights[o * features..(o + 1) * features];
         let zeros: i64 = filter.iter().enumerate().map(|(f, &w)| i64::from(w) * i64::from((layer.zero)(o, f))).sum();
-        let value = (b / scales[o]).round() as i64 - zeros;
+        let value = (b.clamp(-limits[o], limits[o]) / scales[o]).round() as i64 - zeros;
         if value.abs() + reach_of(filter) > i64::from(i32::MAX) >> shift {
             return Ok(None);
         }
