@@ -12,6 +12,7 @@ mod load;
 mod programs;
 mod qir;
 mod quantize;
+mod quantize_models;
 mod random_graph;
 mod refit;
 mod route;

@@ -77,9 +77,11 @@ fn check(what: &str, graph: &Graph, contract: &InputContract) -> Program {
     let mut compared = 0;
     for (t, tensor) in program.tensors.iter().enumerate().skip(1) {
         let Some(id) = graph.ids().find(|&id| graph.node(id).name == tensor.name) else { continue };
-        // What only a max pool reads may be clipped below what the pool passes on.
+        // What only max pools read may be clipped below what they pass on; convolutions read through a pad.
         let readers = &consumers[id.index()];
-        if !readers.is_empty() && readers.iter().all(|&r| matches!(graph.node(r).op, Op::MaxPool(_))) {
+        let pools = readers.iter().filter(|&&r| matches!(graph.node(r).op, Op::MaxPool(_))).count();
+        let merged = matches!(graph.node(id).op, Op::Pad(_)).then_some(readers.len() - pools).unwrap_or(0);
+        if pools > 0 && pools + merged == readers.len() {
             continue;
         }
         let float = acts.get(id);

@@ -19,7 +19,7 @@ struct Score {
 fn load(name: &str) -> Option<(Graph, Case)> {
     let case = Case::load(&shared(&format!("cases/{name}.toml"))?).expect("a case file");
     let graph = fratc::load::load(&case.model).expect("a model").graph;
-    Some((fratc::ir::pass::simplify(&graph).expect("simplifies"), case))
+    Some((fratc::ir::pass::simplify(graph).expect("simplifies"), case))
 }
 
 fn program(graph: &Graph, case: &Case, calibration: &Samples, options: &Options) -> Program {
