@@ -1,5 +1,6 @@
 //! `tests/golden.rs`: samples whose scores the crate must reproduce, byte for byte.
 
+use super::text::fill;
 use super::{EmittedFile, names};
 use crate::qir::{InputKind, Program};
 
@@ -17,10 +18,10 @@ pub(super) fn golden(program: &Program, samples: &[Sample]) -> Vec<EmittedFile> 
         InputKind::U8 => "byte",
         InputKind::I8 => "byte as i8",
     };
-    let text = include_str!("templates/golden.rs")
-        .replace("{crate}", &names::crate_ident(program))
-        .replace("{value}", value)
-        .replace("{count}", &samples.len().to_string());
+    let text = fill(
+        include_str!("templates/golden.rs"),
+        &[("crate", &names::crate_ident(program)), ("value", value), ("count", &samples.len().to_string())],
+    );
     let inputs = samples.iter().flat_map(|sample| sample.input.iter().copied()).collect();
     let scores = samples.iter().flat_map(|sample| sample.scores.iter().map(|score| score.cast_unsigned())).collect();
     vec![

@@ -1,6 +1,6 @@
 //! `src/lib.rs`: constants, the arena, `infer`.
 
-use super::text::{array, code, grouped, string};
+use super::text::{array, code, fill, grouped, string};
 use super::{EmittedFile, VERSION, names, readme};
 use crate::plan::Plan;
 use crate::qir::{InputKind, Program};
@@ -17,21 +17,25 @@ pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
     let layers = strings(&mut program.layers.iter().map(|layer| &layer.name));
     let origin: String =
         readme::origin(program).iter().map(|line| format!("{}\n", format!("//! {line}").trim_end())).collect();
-    let text = include_str!("templates/lib.rs")
-        .replace("{version}", VERSION)
-        .replace("{title}", &code(&program.name))
-        .replace("{crate}", &names::crate_ident(program))
-        .replace("{origin}", origin.trim_end())
-        .replace("{element}", element)
-        .replace("{kind}", kind)
-        .replace("{shape}", &format!("[{}, {}, {}]", input.h, input.w, input.c))
-        .replace("{input_len}", &grouped(input.len() as u64))
-        .replace("{class_count}", &classes.len().to_string())
-        .replace("{arena_bytes}", &grouped(plan.arena_bytes as u64))
-        .replace("{macs}", &grouped(program.macs()))
-        .replace("{scale}", &format!("{:?}", scores.scale))
-        .replace("{zero_point}", &scores.zero_point.to_string())
-        .replace("{CLASSES}\n", &array(&format!("pub const CLASSES: [&str; {}] = ", classes.len()), &classes))
-        .replace("{LAYERS}\n", &array(&format!("pub const LAYERS: [&str; {}] = ", layers.len()), &layers));
+    let text = fill(
+        include_str!("templates/lib.rs"),
+        &[
+            ("version", VERSION),
+            ("title", &code(&program.name)),
+            ("crate", &names::crate_ident(program)),
+            ("origin", origin.trim_end()),
+            ("element", element),
+            ("kind", kind),
+            ("shape", &format!("[{}, {}, {}]", input.h, input.w, input.c)),
+            ("input_len", &grouped(input.len() as u64)),
+            ("class_count", &classes.len().to_string()),
+            ("arena_bytes", &grouped(plan.arena_bytes as u64)),
+            ("macs", &grouped(program.macs())),
+            ("scale", &format!("{:?}", scores.scale)),
+            ("zero_point", &scores.zero_point.to_string()),
+            ("CLASSES", &array(&format!("pub const CLASSES: [&str; {}] = ", classes.len()), &classes)),
+            ("LAYERS", &array(&format!("pub const LAYERS: [&str; {}] = ", layers.len()), &layers)),
+        ],
+    );
     EmittedFile::text("src/lib.rs", text)
 }

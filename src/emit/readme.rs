@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::text::code;
+use super::text::{code, fill};
 use super::{EmittedFile, VERSION, names};
 use crate::plan::Plan;
 use crate::qir::{InputKind, Program};
@@ -43,6 +43,9 @@ pub(super) fn origin(program: &Program) -> Vec<String> {
         lines.push(String::new());
         lines.push(format!("- Model: {}, SHA-256 {}", code(model), code(sha256)));
     }
+    let classes: Vec<String> = program.classes.iter().map(|class| code(class)).collect();
+    lines.push(String::new());
+    lines.push(format!("- Classes: {}", classes.join(", ")));
     if !program.provenance.options.is_empty() {
         lines.push(String::new());
         lines.push(format!("- Options: {}", code(&program.provenance.options.join(" "))));
@@ -58,18 +61,22 @@ pub(super) fn readme(program: &Program, plan: &Plan, target: &Target, facts: &Fa
         InputKind::I8 => "raw `i8` features",
     };
     let classes: Vec<String> = program.classes.iter().map(|class| code(class)).collect();
-    let text = include_str!("templates/README.md")
-        .replace("{name}", &program.name)
-        .replace("{crate}", &names::crate_ident(program))
-        .replace("{classes}", &classes.join(", "))
-        .replace("{class_count}", &classes.len().to_string())
-        .replace("{shape}", &format!("[{}, {}, {}]", input.h, input.w, input.c))
-        .replace("{kind}", kind)
-        .replace("{target}", &target.name)
-        .replace("{triple}", target.rust_target.triple())
-        .replace("{figures}\n", &figures(program, plan, facts))
-        .replace("{origin}", &origin(program).join("\n"))
-        .replace("{command}", &command(program));
+    let text = fill(
+        include_str!("templates/README.md"),
+        &[
+            ("name", &program.name),
+            ("crate", &names::crate_ident(program)),
+            ("classes", &classes.join(", ")),
+            ("class_count", &classes.len().to_string()),
+            ("shape", &format!("[{}, {}, {}]", input.h, input.w, input.c)),
+            ("kind", kind),
+            ("target", &target.name),
+            ("triple", target.rust_target.triple()),
+            ("figures", &figures(program, plan, facts)),
+            ("origin", &origin(program).join("\n")),
+            ("command", &command(program)),
+        ],
+    );
     EmittedFile::text("README.md", text)
 }
 

@@ -9,6 +9,9 @@ use super::text::{call, range};
 use crate::plan::{Home, Plan};
 use crate::qir::{Op, Program, TensorId};
 
+/// The root of the emitted crate, spelled apart from this crate's own.
+const ROOT: &str = "crate";
+
 /// The file, and what goes with it.
 pub(super) struct Schedule {
     pub text: String,
@@ -48,7 +51,7 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
         text.push_str("use core::ops::Range;\n\n");
     }
     text.push_str(&imports(&kernels));
-    text.push_str("use crate::{Input, ARENA_BYTES, CLASSES};\n\n");
+    text.push_str(&format!("use {ROOT}::{{Input, ARENA_BYTES, CLASSES}};\n\n"));
     let _ = write!(
         text,
         "/// Runs all layers; `observe` is shown the index and the output of each.\n#[inline(always)]\npub(crate) fn run(\n    {memory}: &mut [i8; ARENA_BYTES],\n    {input}: &Input,\n    scores: &mut [i8; CLASSES.len()],\n    mut observe: impl FnMut(usize, &[i8]),\n) {{\n{}}}\n",
@@ -72,18 +75,18 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     Schedule { text, kernels, tables }
 }
 
-/// `use crate::kernels::{…};`, short enough for one line whatever the program.
+/// The import of `kernels`, short enough for one line whatever the program.
 fn imports(kernels: &BTreeSet<&'static str>) -> String {
     let names: Vec<&str> = kernels.iter().copied().collect();
     match names[..] {
-        [one] => format!("use crate::kernels::{one};\n"),
+        [one] => format!("use {ROOT}::kernels::{one};\n"),
         _ => {
-            let line = format!("use crate::kernels::{{{}}};\n", names.join(", "));
+            let line = format!("use {ROOT}::kernels::{{{}}};\n", names.join(", "));
             if line.len() <= 101 {
                 return line;
             }
             // rustfmt fills the lines of an import list.
-            let mut out = String::from("use crate::kernels::{\n");
+            let mut out = format!("use {ROOT}::kernels::{{\n");
             let mut row = String::from("   ");
             for name in names {
                 if row.len() + name.len() + 2 > 100 {

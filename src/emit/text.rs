@@ -9,6 +9,28 @@ const LIST_WIDTH: usize = 60;
 /// rustfmt's `short_array_element_width_threshold`.
 const SHORT_ELEMENT: usize = 10;
 
+/// `template` with each `{key}` replaced by its value, in one pass: values are never searched.
+pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some(start) = rest.find('{') {
+        out.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let found = values.iter().find_map(|(key, value)| {
+            let after = rest[1..].strip_prefix(key)?.strip_prefix('}')?;
+            Some((value, after))
+        });
+        if let Some((value, after)) = found {
+            out.push_str(value);
+            rest = after;
+        } else {
+            out.push('{');
+            rest = &rest[1..];
+        }
+    }
+    out + rest
+}
+
 /// `1234567` as `1_234_567`.
 pub(super) fn grouped(number: impl TryInto<i128>) -> String {
     let Ok(number) = number.try_into() else { return String::new() };
@@ -84,7 +106,7 @@ pub(super) fn call(indent: usize, prefix: &str, head: &str, arguments: &[String]
 pub(super) fn array(prefix: &str, elements: &[String]) -> String {
     let flat = elements.join(", ");
     if width(&flat) + 2 <= LIST_WIDTH {
-        return format!("{prefix}[{flat}];\n");
+        return format!("{prefix}[{flat}];");
     }
     let mut out = format!("{prefix}[\n");
     if elements.iter().all(|element| width(element) <= SHORT_ELEMENT) {
@@ -104,8 +126,7 @@ pub(super) fn array(prefix: &str, elements: &[String]) -> String {
             let _ = writeln!(out, "    {element},");
         }
     }
-    out.push_str("];\n");
-    out
+    out + "];"
 }
 
 /// Columns a text takes. Wide characters count two, as rustfmt counts them.
@@ -118,4 +139,33 @@ fn wide(c: char) -> bool {
     matches!(u32::from(c),
         0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f
         | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_not_searched() {
+        assert_eq!(fill("{a} {b} {} {c}\n{a}", &[("a", "{b}"), ("b", "x")]), "{b} x {} {c}\n{b}");
+    }
+
+    #[test]
+    fn numbers_and_strings() {
+        let numbers = [0_i64, 999, 1000, -128, -1_234_567].map(|n| grouped(n));
+        assert_eq!(numbers, ["0", "999", "1_000", "-128", "-1_234_567"]);
+        assert_eq!(string("a\"\\\n\u{202e}é"), "\"a\\\"\\\\\\n\\u{202e}é\"");
+    }
+
+    #[test]
+    fn calls_break_as_rustfmt_breaks_them() {
+        let list = |items: &[&str]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(call(4, "let y = ", "f", &list(&["a", "b"]), ";"), "    let y = f(a, b);\n");
+        let sixty = format!("[{}]", "x".repeat(58));
+        assert_eq!(call(0, "", "f", &list(&[&sixty]), ";"), format!("f({sixty});\n"));
+        let long = format!("[{}, {}]", "x".repeat(30), "y".repeat(30));
+        let broken =
+            format!("f(\n    a,\n    [\n        {},\n        {},\n    ],\n);\n", "x".repeat(30), "y".repeat(30));
+        assert_eq!(call(0, "", "f", &list(&["a", &long]), ";"), broken);
+    }
 }

@@ -190,6 +190,24 @@ fn many_classes() -> Program {
     program
 }
 
+/// A table beyond rustc's lint against endless constant evaluation.
+fn heavy() -> Program {
+    let mut program = programs::plain();
+    program.name = "heavy".into();
+    let count = program.layers.len();
+    let Op::Dense(dense) = &mut program.layers[count - 2].op else { unreachable!("two dense layers") };
+    let outputs = 3_000_000 / (dense.weights.len() / dense.bias.len());
+    let inputs = dense.weights.len() / dense.bias.len();
+    dense.weights = Pattern::new(4).i8s(inputs * outputs, -60, 60);
+    dense.bias = vec![7; outputs];
+    dense.requant.multipliers = vec![dense.requant.multipliers[0]; outputs];
+    let hidden = program.layers[count - 2].output;
+    program.tensors[hidden.index()].shape.c = outputs;
+    let Op::Dense(dense) = &mut program.layers[count - 1].op else { unreachable!("two dense layers") };
+    dense.weights = Pattern::new(5).i8s(outputs * 4, -60, 60);
+    program
+}
+
 #[test]
 fn crates_are_formatted_and_free_of_warnings_and_pass_their_tests() {
     let temp = tempfile::tempdir().expect("temporary folder");
@@ -211,7 +229,9 @@ fn crates_are_formatted_and_free_of_warnings_and_pass_their_tests() {
         if clippy {
             check("cargo", &["clippy", "--offline", "--all-targets", "--", "-D", "warnings"]);
         }
-        let own = Target::load(TARGETS.get(index).unwrap_or(&"qemu-m4")).expect("a shipped target");
+        // The last ones are about their text; one more core would say nothing new.
+        let Some(own) = TARGETS.get(index) else { continue };
+        let own = Target::load(own).expect("a shipped target");
         for triple in ["thumbv6m-none-eabi", "thumbv7m-none-eabi", "thumbv7em-none-eabihf", "thumbv8m.main-none-eabihf"]
         {
             if !targets.contains(triple) {
@@ -224,6 +244,15 @@ fn crates_are_formatted_and_free_of_warnings_and_pass_their_tests() {
         }
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn a_table_of_three_million_values_compiles() {
+    let temp = tempfile::tempdir().expect("temporary folder");
+    let program = heavy();
+    write(temp.path(), &emitted(&program, "qemu-m4", &options(&program)));
+    let complaint = complaint(temp.path(), &temp.path().join("build"), "cargo", &["build", "--offline"]);
+    assert_eq!(complaint, None);
 }
 
 /// The plan counts what is in the files, to the byte.

@@ -20,6 +20,10 @@ use super::text::{code, grouped};
 use crate::plan::{LayerBytes, Step};
 use crate::qir::{Hwc, InputKind, Layer, Op, Program, Requant, TensorId, Window};
 
+/// A table of this many values and more may take rustc over the limit of its lint against endless loops, which
+/// lies between 1.1 and 3 million; such a table costs about 1.5 s of compile time per million.
+const LONG_TABLE: usize = 500_000;
+
 /// Support items at the end of `src/layers.rs`, in the order in which they stand there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Support {
@@ -120,6 +124,9 @@ impl Function {
         bytes: Vec<u8>,
     ) {
         let file = format!("{}.{}", context.name, name.to_lowercase());
+        if len >= LONG_TABLE {
+            self.line("#[allow(long_running_const_eval, reason = \"one step per weight\")]");
+        }
         self.line(&format!("static {name}: [{element}; {len}] = {element}s!(\"{file}\");"));
         self.support.insert(support);
         self.tables.push(EmittedFile { path: format!("weights/{file}.bin"), bytes });
