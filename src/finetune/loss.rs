@@ -1,0 +1,63 @@
+//! How wrong scores are, and in which direction.
+
+use crate::exec::Batch;
+
+/// The loss of a batch.
+#[derive(Debug, Clone)]
+pub struct Loss {
+    /// Summed over the samples.
+    pub sum: f64,
+    /// Samples whose largest score is the label's.
+    pub correct: usize,
+    /// Gradient of the sum with respect to the scores.
+    pub gradient: Batch<f32>,
+}
+
+/// Softmax cross-entropy of logits `[classes, N, 1, 1]` against one label a sample, in nats.
+///
+/// With `smoothing` s the target is 1 − s on the label and s/classes on all, which keeps logits bounded.
+pub fn cross_entropy(logits: &Batch<f32>, labels: &[u32], smoothing: f64) -> Loss {
+    let (classes, n) = (logits.shape.c, logits.n);
+    let mut gradient = Batch::zeros(logits.shape, n);
+    let (mut sum, mut correct) = (0.0, 0);
+    for (i, &label) in labels.iter().enumerate().take(n) {
+        let score = |c: usize| f64::from(logits.data[c * n + i]);
+        let largest = (0..classes).map(score).fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = (0..classes).map(|c| (score(c) - largest).exp()).sum();
+        for c in 0..classes {
+            let log_p = score(c) - largest - total.ln();
+            let hit = if c == label as usize { 1.0 - smoothing } else { 0.0 };
+            let target = hit + smoothing / classes as f64;
+            sum -= target * log_p;
+            gradient.data[c * n + i] = (log_p.exp() - target) as f32;
+        }
+        correct += usize::from(logits.argmax(i) == label as usize);
+    }
+    Loss { sum, correct, gradient }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cross_entropy;
+    use crate::exec::Batch;
+    use crate::ir::Shape;
+
+    #[test]
+    fn gradient_is_the_slope_of_the_loss() {
+        let base = vec![0.3f32, -1.0, 2.0, 0.5, 0.25, 1.5];
+        let batch = |data| Batch::new(Shape::vector(3), 2, data).expect("3 classes, 2 samples");
+        for smoothing in [0.0, 0.1] {
+            let loss = |data: Vec<f32>| cross_entropy(&batch(data), &[2, 0], smoothing);
+            let exact = loss(base.clone()).gradient;
+            for i in 0..base.len() {
+                let moved = |by: f32| {
+                    let mut data = base.clone();
+                    data[i] += by;
+                    loss(data).sum
+                };
+                let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                assert!((slope - f64::from(exact.data[i])).abs() < 1e-4, "{i}: {slope} and {}", exact.data[i]);
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! One step of gradient descent with momentum.
+
+use crate::data::{InputContract, Samples};
+use crate::diag::{Diag, Result};
+use crate::exec::{Batch, Network, ParamGrad, Want, for_chunks};
+use crate::finetune::cross_entropy;
+use crate::ir::op::Op;
+use crate::ir::{Graph, NodeId};
+
+/// The state between steps: `v ← momentum·v + gradient + decay·weight`, `weight ← weight − rate·v`.
+#[derive(Debug, Clone)]
+pub struct Sgd {
+    momentum: f32,
+    decay: f32,
+    smoothing: f64,
+    velocity: Vec<Option<ParamGrad<f32>>>,
+}
+
+impl Sgd {
+    /// At rest. `decay` acts on the weights of convolutions and dense layers only; `smoothing` is the label
+    /// smoothing of the loss.
+    pub fn new(graph: &Graph, momentum: f64, decay: f64, smoothing: f64) -> Self {
+        Self { momentum: momentum as f32, decay: decay as f32, smoothing, velocity: vec![None; graph.nodes.len()] }
+    }
+
+    /// Moves the weights of `graph` by one step on the samples `indices`. Returns the summed loss before the
+    /// step and the number of right answers.
+    pub fn step(
+        &mut self,
+        graph: &mut Graph,
+        contract: &InputContract,
+        samples: &Samples,
+        indices: &[usize],
+        rate: f64,
+    ) -> Result<(f64, usize)> {
+        let network = Network::new(graph)?;
+        let logits = graph.logits();
+        let chunks = for_chunks(indices.len(), |range| {
+            let chunk = &indices[range];
+            let acts = network.forward(&input(graph, contract, samples, chunk)?)?;
+            let labels: Vec<u32> = chunk.iter().map(|&i| samples.labels[i]).collect();
+            let loss = cross_entropy(acts.get(logits), &labels, self.smoothing);
+            let want = Want { params: true, ..Want::default() };
+            let gradients = network.backward(&acts, &[(logits, loss.gradient)], want)?;
+            let params: Vec<Option<ParamGrad<f32>>> = graph.ids().map(|id| gradients.params(id).cloned()).collect();
+            Ok((loss.sum, loss.correct, params))
+        })?;
+        let (mut loss, mut correct) = (0.0, 0);
+        let mut total: Vec<Option<ParamGrad<f32>>> = vec![None; graph.nodes.len()];
+        for (sum, hits, params) in chunks {
+            loss += sum;
+            correct += hits;
+            for (slot, part) in total.iter_mut().zip(params) {
+                match (slot, part) {
+                    (Some(sum), Some(part)) => {
+                        add(&mut sum.weight, &part.weight);
+                        add(&mut sum.bias, &part.bias);
+                    }
+                    (slot @ None, part) => *slot = part,
+                    (Some(_), None) => {}
+                }
+            }
+        }
+        if !loss.is_finite() {
+            return Diag::new("finetune/diverged", "training has diverged: the loss is not finite")
+                .help("use a smaller learning rate")
+                .err();
+        }
+        let share = 1.0 / indices.len().max(1) as f32;
+        for (i, gradient) in total.into_iter().enumerate() {
+            if let Some(gradient) = gradient {
+                self.update(graph, NodeId(i as u32), &gradient, share, rate as f32);
+            }
+        }
+        Ok((loss, correct))
+    }
+
+    fn update(&mut self, graph: &mut Graph, id: NodeId, gradient: &ParamGrad<f32>, share: f32, rate: f32) {
+        let (weight, bias, decay) = match &mut graph.nodes[id.index()].op {
+            Op::Conv(conv) => (&mut conv.weight, &mut conv.bias, self.decay),
+            Op::Dense(dense) => (&mut dense.weight, &mut dense.bias, self.decay),
+            Op::Affine(affine) => (&mut affine.scale, &mut affine.shift, 0.0),
+            _ => return,
+        };
+        let velocity = self.velocity[id.index()]
+            .get_or_insert_with(|| ParamGrad { weight: vec![0.0; weight.len()], bias: vec![0.0; bias.len()] });
+        let momentum = self.momentum;
+        let apply = |values: &mut [f32], speeds: &mut [f32], slopes: &[f32], decay: f32| {
+            for ((value, speed), slope) in values.iter_mut().zip(speeds).zip(slopes) {
+                *speed = momentum * *speed + share * slope + decay * *value;
+                *value -= rate * *speed;
+            }
+        };
+        apply(weight, &mut velocity.weight, &gradient.weight, decay);
+        apply(bias, &mut velocity.bias, &gradient.bias, 0.0);
+    }
+}
+
+/// The samples `indices` as the graph's input.
+pub(super) fn input(
+    graph: &Graph,
+    contract: &InputContract,
+    samples: &Samples,
+    indices: &[usize],
+) -> Result<Batch<f32>> {
+    let data = contract.normalized(samples, indices.iter().copied(), |x| x as f32);
+    Batch::new(graph.shape(graph.input()), indices.len(), data)
+}
+
+fn add(sum: &mut [f32], part: &[f32]) {
+    for (a, b) in sum.iter_mut().zip(part) {
+        *a += b;
+    }
+}

@@ -1,0 +1,106 @@
+//! Epochs over a set of samples.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::data::{InputContract, Samples};
+use crate::diag::{Diag, Result};
+use crate::exec::{Network, for_chunks};
+use crate::finetune::cosine;
+use crate::finetune::sgd::{Sgd, input};
+use crate::ir::Graph;
+
+/// How to train.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Times through the samples.
+    pub epochs: usize,
+    /// Samples per step.
+    pub batch: usize,
+    /// Largest learning rate.
+    pub rate: f64,
+    /// Share of the last step that goes on, below 1.
+    pub momentum: f64,
+    /// Pull of the weights toward 0.
+    pub decay: f64,
+    /// Label smoothing, 0 to 1.
+    pub smoothing: f64,
+    /// Seed of the sample order.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { epochs: 1, batch: 64, rate: 0.05, momentum: 0.9, decay: 1e-4, smoothing: 0.0, seed: 0 }
+    }
+}
+
+/// What one epoch came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Epoch {
+    /// From 0.
+    pub number: usize,
+    /// Mean loss over the samples as they were met, in nats.
+    pub loss: f64,
+    /// Share of right answers as they were met, 0 to 1.
+    pub accuracy: f64,
+}
+
+/// Trains `graph` on samples drawn anew by `epoch_samples` for every epoch; a fixed set is `|_| samples.clone()`.
+/// `report` hears of every epoch.
+pub fn train(
+    graph: &Graph,
+    contract: &InputContract,
+    mut epoch_samples: impl FnMut(usize) -> Samples,
+    options: &Options,
+    mut report: impl FnMut(Epoch),
+) -> Result<Graph> {
+    let mut graph = graph.clone();
+    let mut sgd = Sgd::new(&graph, options.momentum, options.decay, options.smoothing);
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    for number in 0..options.epochs {
+        let samples = epoch_samples(number);
+        check(&graph, &samples)?;
+        let mut order: Vec<usize> = (0..samples.len()).collect();
+        for i in (1..order.len()).rev() {
+            order.swap(i, (rng.next_u64() % (i as u64 + 1)) as usize);
+        }
+        let per_epoch = order.len().div_ceil(options.batch.max(1));
+        let (mut loss, mut correct) = (0.0, 0);
+        for (i, indices) in order.chunks(options.batch.max(1)).enumerate() {
+            let rate = cosine(options.rate, number * per_epoch + i, options.epochs * per_epoch);
+            let (sum, hits) = sgd.step(&mut graph, contract, &samples, indices, rate)?;
+            loss += sum;
+            correct += hits;
+        }
+        let n = samples.len() as f64;
+        report(Epoch { number, loss: loss / n, accuracy: correct as f64 / n });
+    }
+    graph.verify()?;
+    Ok(graph)
+}
+
+/// Share of `samples` whose largest score is the label's, 0 to 1.
+pub fn accuracy(graph: &Graph, contract: &InputContract, samples: &Samples) -> Result<f64> {
+    check(graph, samples)?;
+    let network = Network::<f32>::new(graph)?;
+    let hits = for_chunks(samples.len(), |range| {
+        let indices: Vec<usize> = range.collect();
+        let scores = network.scores(&input(graph, contract, samples, &indices)?)?;
+        Ok(indices.iter().enumerate().filter(|&(n, &i)| scores.argmax(n) == samples.labels[i] as usize).count())
+    })?;
+    Ok(hits.iter().sum::<usize>() as f64 / samples.len() as f64)
+}
+
+/// Fails on no samples, and on a label that is no output of the graph.
+fn check(graph: &Graph, samples: &Samples) -> Result<()> {
+    if samples.is_empty() {
+        return Diag::new("finetune/no-samples", "there are no samples to train or score on").err();
+    }
+    match samples.labels.iter().find(|&&label| label as usize >= graph.classes()) {
+        None => Ok(()),
+        Some(label) => Diag::new("finetune/label", "a label is no output of the network")
+            .expected(format!("below {}", graph.classes()), label)
+            .err(),
+    }
+}
