@@ -17,7 +17,12 @@ pub const BARE_METAL_RS: &str = include_str!("templates/bare_metal.rs");
 
 /// `examples/infer.rs` of the crate `crate_name`.
 pub fn infer_rs(crate_name: &str) -> String {
-    include_str!("templates/infer.rs").replace("network_crate", &crate_name.replace('-', "_"))
+    infer_rs_with(&format!("use {} as network;", crate_name.replace('-', "_")))
+}
+
+/// The same with another network: `network` is a Rust item that declares it.
+pub fn infer_rs_with(network: &str) -> String {
+    include_str!("templates/infer.rs").replace("use network_crate as network;", network.trim_end())
 }
 
 /// QEMU and its arguments for `target`, up to and without the ELF's path; `None` where QEMU has no such machine.
