@@ -39,8 +39,10 @@ pub fn point_sums<T: Float>(
         measure.chunk(network, &acts, class, points)
     })?;
     let mut total: Vec<Vec<f64>> = points.iter().map(|&id| vec![0.0; graph.shape(id).c]).collect();
-    for (sum, part) in total.iter_mut().flatten().zip(chunks.iter().flat_map(|chunk| chunk.iter().flatten()).cloned()) {
-        *sum += part;
+    for chunk in &chunks {
+        for (sum, part) in total.iter_mut().flatten().zip(chunk.iter().flatten()) {
+            *sum += part;
+        }
     }
     Ok(total)
 }
