@@ -64,6 +64,6 @@ fn slice_dense(dense: &Dense, out: &[u32], features: &[u32]) -> Dense {
     Dense { out_features: out.len(), in_features: features.len(), weight: sliced, bias: pick(bias, out) }
 }
 
-fn pick(values: &[f32], indices: &[u32]) -> Vec<f32> {
+fn pick<T: Copy>(values: &[T], indices: &[u32]) -> Vec<T> {
     indices.iter().map(|&i| values[i as usize]).collect()
 }

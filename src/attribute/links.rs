@@ -44,7 +44,7 @@ pub(super) fn layers(graph: &Graph, groups: &Groups, classes: usize) -> Vec<Link
         let (to, to_of) = distinct(groups.of(node));
         let scale = match consumers[node.index()][..] {
             [reader] => match &graph.node(reader).op {
-                Op::Affine(affine) => affine.scale.clone(),
+                Op::Affine(affine) => affine.scale.iter().map(|&s| s as f32).collect(),
                 _ => vec![1.0; to_of.len()],
             },
             _ => vec![1.0; to_of.len()],

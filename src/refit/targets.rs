@@ -75,7 +75,7 @@ pub(super) fn complete(graph: &Graph, layer: &Layer, rows: &Rows<'_>, target: Ta
     for &id in affines {
         if let Op::Affine(Affine { scale: a, shift: b }) = &graph.node(id).op {
             for c in 0..channels {
-                (scale[c], shift[c]) = (scale[c] * a[c], shift[c] * a[c] + b[c]);
+                (scale[c], shift[c]) = (scale[c] * a[c] as f32, shift[c] * a[c] as f32 + b[c] as f32);
             }
         }
     }

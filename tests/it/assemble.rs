@@ -28,7 +28,7 @@ fn masked(graph: &Graph, groups: &Groups, masks: &[Vec<bool>]) -> (Graph, Vec<No
         if reads_all {
             let refs = groups.of(node.inputs[0]);
             let scale =
-                refs.iter().map(|r| f32::from(u8::from(masks[r.group.index()][r.index as usize]))).collect::<Vec<_>>();
+                refs.iter().map(|r| f64::from(u8::from(masks[r.group.index()][r.index as usize]))).collect::<Vec<_>>();
             let shift = vec![0.0; scale.len()];
             let mask = Op::Affine(Affine { scale, shift });
             inputs[0] = out.push(format!("mask of {}", node.name), mask, &inputs).unwrap();

@@ -88,30 +88,33 @@ fn check_gradients(name: &str, graph: &Graph, seed: u64) {
         };
         for (part, values) in [&grad.weight, &grad.bias].into_iter().enumerate() {
             for (i, &g) in values.iter().enumerate() {
-                let mut moved = graph.clone();
-                let at = parameter(&mut moved, id, part)[i];
-                let (high, low) = (at + 1e-3, at - 1e-3);
-                parameter(&mut moved, id, part)[i] = high;
-                let up = weighted_sum(&moved, &x, &r);
-                parameter(&mut moved, id, part)[i] = low;
-                let down = weighted_sum(&moved, &x, &r);
-                let step = f64::from(high) - f64::from(low);
+                let (mut above, mut below) = (graph.clone(), graph.clone());
+                let high = move_parameter(&mut above, id, part, i, 1e-3);
+                let low = move_parameter(&mut below, id, part, i, -1e-3);
+                let (up, down) = (weighted_sum(&above, &x, &r), weighted_sum(&below, &x, &r));
+                let step = high - low;
                 close(&format!("{name}: node {} parameter {part}.{i}", id.0), g, (up - down) / step);
             }
         }
     }
 }
 
-fn parameter(graph: &mut Graph, id: NodeId, part: usize) -> &mut Vec<f32> {
-    match (&mut graph.nodes[id.index()].op, part) {
+/// Moves one parameter by `step` and returns where it ended.
+fn move_parameter(graph: &mut Graph, id: NodeId, part: usize, i: usize, step: f32) -> f64 {
+    let layer = match (&mut graph.nodes[id.index()].op, part) {
         (Op::Conv(conv), 0) => &mut conv.weight,
         (Op::Conv(conv), _) => &mut conv.bias,
         (Op::Dense(dense), 0) => &mut dense.weight,
         (Op::Dense(dense), _) => &mut dense.bias,
-        (Op::Affine(affine), 0) => &mut affine.scale,
-        (Op::Affine(affine), _) => &mut affine.shift,
+        (Op::Affine(affine), part) => {
+            let values = if part == 0 { &mut affine.scale } else { &mut affine.shift };
+            values[i] += f64::from(step);
+            return values[i];
+        }
         (op, _) => unreachable!("{} has no parameters", op.name()),
-    }
+    };
+    layer[i] += step;
+    f64::from(layer[i])
 }
 
 /// Convolutions of every kind: `(name, op, input)`.
@@ -140,7 +143,7 @@ fn others() -> Vec<(&'static str, Op, Shape)> {
     let max = |window| Op::MaxPool(MaxPool { window });
     let avg = |window, count_include_pad| Op::AvgPool(AvgPool { window, count_include_pad });
     vec![
-        ("affine", Op::Affine(Affine { scale: n.f32s(3), shift: n.f32s(3) }), odd),
+        ("affine", Op::Affine(Affine { scale: vec![0.5, -1.25, 0.75], shift: vec![0.25, -0.5, 1.0] }), odd),
         ("dense", dense(n, 4, 6), Shape::vector(6)),
         ("relu", Op::Relu, odd),
         ("clip", Op::Clip(Clip { lo: -0.25, hi: 0.5 }), odd),

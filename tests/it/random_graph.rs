@@ -116,7 +116,8 @@ impl Builder {
         let c = self.shape(from).c;
         let scale = self.random.values(c, 1.5);
         let shift = self.random.values(c, 0.5);
-        self.push(Op::Affine(Affine { scale, shift }), &[from])
+        let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
+        self.push(Op::Affine(Affine { scale: wide(scale), shift: wide(shift) }), &[from])
     }
 
     fn pool_window(&mut self, shape: Shape) -> Window {

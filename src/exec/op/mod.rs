@@ -48,7 +48,7 @@ pub(super) fn prepare<T: Float>(op: &Op) -> Result<Prepared<T>> {
             weight: Matrix::new(cast(&dense.weight), dense.out_features, dense.in_features)?,
             bias: cast(&dense.bias),
         }),
-        Op::Affine(affine) => Ok(Prepared::Affine { scale: cast(&affine.scale), shift: cast(&affine.shift) }),
+        Op::Affine(affine) => Ok(Prepared::Affine { scale: round(&affine.scale), shift: round(&affine.shift) }),
         Op::Input
         | Op::Relu
         | Op::Clip(_)
@@ -154,6 +154,10 @@ pub(super) fn backward_params<T: Float>(
 
 fn cast<T: Float>(values: &[f32]) -> Vec<T> {
     values.iter().map(|&v| T::of(f64::from(v))).collect()
+}
+
+fn round<T: Float>(values: &[f64]) -> Vec<T> {
+    values.iter().map(|&v| T::of(v)).collect()
 }
 
 /// Sum of each channel over samples and positions.

@@ -78,8 +78,9 @@ impl Writer<'_> {
             Op::Affine(affine) => {
                 let x = self.tensor(node.inputs[0]);
                 let c = affine.scale.len();
-                let scale = self.floats(id, "scale", &[c], &affine.scale);
-                let shift = self.floats(id, "shift", &[c], &affine.shift);
+                let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<f32>>();
+                let scale = self.floats(id, "scale", &[c], &narrow(&affine.scale));
+                let shift = self.floats(id, "shift", &[c], &narrow(&affine.shift));
                 let mean = self.floats(id, "mean", &[c], &vec![0.0; c]);
                 let variance = self.floats(id, "variance", &[c], &vec![1.0; c]);
                 let epsilon = vec![Attribute::float("epsilon", 0.0)];

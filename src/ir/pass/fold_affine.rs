@@ -51,8 +51,11 @@ fn behind(op: &Op, affine: &Affine) -> Option<Op> {
             Op::Dense(Dense { weight, bias, ..dense.clone() })
         }
         Op::Affine(first) => {
-            let (scale, shift) = scale_rows(&first.scale, &first.shift, affine);
-            Op::Affine(Affine { scale, shift })
+            let pairs = || first.scale.iter().zip(&first.shift).zip(affine.scale.iter().zip(&affine.shift));
+            Op::Affine(Affine {
+                scale: pairs().map(|((a, _), (s, _))| a * s).collect(),
+                shift: pairs().map(|((_, b), (s, t))| b * s + t).collect(),
+            })
         }
         _ => return None,
     };
@@ -62,13 +65,9 @@ fn behind(op: &Op, affine: &Affine) -> Option<Op> {
 /// Weights `[O, …]` and biases `[O]` of a layer whose outputs are then mapped.
 fn scale_rows(weight: &[f32], bias: &[f32], affine: &Affine) -> (Vec<f32>, Vec<f32>) {
     let row = weight.len() / bias.len();
-    let product = |a: f32, b: f32| f64::from(a) * f64::from(b);
+    let product = |a: f32, b: f64| f64::from(a) * b;
     let weight = weight.iter().enumerate().map(|(i, &w)| product(w, affine.scale[i / row]) as f32).collect();
-    let bias = bias
-        .iter()
-        .enumerate()
-        .map(|(o, &b)| (product(b, affine.scale[o]) + f64::from(affine.shift[o])) as f32)
-        .collect();
+    let bias = bias.iter().enumerate().map(|(o, &b)| (product(b, affine.scale[o]) + affine.shift[o]) as f32).collect();
     (weight, bias)
 }
 
@@ -84,7 +83,7 @@ fn in_front(graph: &Graph, id: NodeId, mut reader: NodeId, affine: &Affine) -> O
             Op::GlobalAvgPool => None,
             Op::Flatten => {
                 let plane = graph.shape(node.inputs[0]).plane();
-                let repeat = |values: &[f32]| values.iter().flat_map(|&v| std::iter::repeat_n(v, plane)).collect();
+                let repeat = |values: &[f64]| values.iter().flat_map(|&v| std::iter::repeat_n(v, plane)).collect();
                 affine = Affine { scale: repeat(&affine.scale), shift: repeat(&affine.shift) };
                 None
             }
@@ -125,8 +124,8 @@ fn scale_columns(
     let mut scaled = Vec::with_capacity(weight.len());
     for (at, &w) in weight.iter().enumerate() {
         let (o, c) = (at / row, channel(at / row, at % row));
-        sums[o] += f64::from(w) * f64::from(affine.shift[c]);
-        scaled.push((f64::from(w) * f64::from(affine.scale[c])) as f32);
+        sums[o] += f64::from(w) * affine.shift[c];
+        scaled.push((f64::from(w) * affine.scale[c]) as f32);
     }
     (scaled, sums.into_iter().map(|b| b as f32).collect())
 }

@@ -111,7 +111,7 @@ mod tests {
 
     fn affine(name: &str, graph: &mut Graph, from: NodeId, scale: f32, shift: f32) -> NodeId {
         let c = graph.shape(from).c;
-        let affine = Affine { scale: vec![scale; c], shift: vec![shift; c] };
+        let affine = Affine { scale: vec![f64::from(scale); c], shift: vec![f64::from(shift); c] };
         graph.push(name, Op::Affine(affine), &[from]).expect("fits")
     }
 

@@ -65,7 +65,7 @@ fn multiply(node: Source, importer: &mut Importer, a: &Activation, b: &Activatio
                 return importer.emit(node, Op::HardSwish, &[x.id], &x.axes, x.order.clone());
             }
             let swish = importer.push(node, &format!("{}.hard_swish", node.name()), Op::HardSwish, &[x.id])?;
-            let op = Op::Affine(Affine { scale: vec![factor; x.shape.c], shift: vec![0.0; x.shape.c] });
+            let op = Op::Affine(Affine { scale: vec![f64::from(factor); x.shape.c], shift: vec![0.0; x.shape.c] });
             return importer.emit(node, op, &[swish], &x.axes, x.order.clone());
         }
     }
@@ -99,7 +99,10 @@ fn affine(
         importer.bind(node, x.clone());
         return Ok(());
     }
-    let affine = Affine { scale: scale.unwrap_or_else(|| vec![1.0; c]), shift: shift.unwrap_or_else(|| vec![0.0; c]) };
+    let wide = |values: Option<Vec<f32>>, or: f64| {
+        values.map_or_else(|| vec![or; c], |values| values.into_iter().map(f64::from).collect())
+    };
+    let affine = Affine { scale: wide(scale, 1.0), shift: wide(shift, 0.0) };
     // relu6(x + 3) / 6, as exporters write it.
     if let Some((factor, h, of)) = hard_sigmoid(importer, x.id)
         && let (Some(scale), Some(0.0)) = (uniform(&affine.scale), uniform(&affine.shift))
@@ -134,8 +137,8 @@ fn hard_sigmoid(importer: &Importer, id: NodeId) -> Option<(f32, HardSigmoid, No
     }
 }
 
-fn uniform(values: &[f32]) -> Option<f32> {
-    values.first().copied().filter(|first| values.iter().all(|v| v == first))
+fn uniform(values: &[f64]) -> Option<f32> {
+    values.first().copied().filter(|first| values.iter().all(|v| v == first)).map(|v| v as f32)
 }
 
 fn near(a: f32, b: f32) -> bool {

@@ -32,8 +32,8 @@ pub(crate) fn convert(node: Source, importer: &mut Importer) -> Result<()> {
     let mut affine = Affine { scale: vec![0.0; x.shape.c], shift: vec![0.0; x.shape.c] };
     for i in 0..x.shape.c {
         let scale = f64::from(gain[i]) / (f64::from(variance[i]) + epsilon).sqrt();
-        affine.scale[x.channel(i)] = scale as f32;
-        affine.shift[x.channel(i)] = (f64::from(offset[i]) - f64::from(mean[i]) * scale) as f32;
+        affine.scale[x.channel(i)] = scale;
+        affine.shift[x.channel(i)] = f64::from(offset[i]) - f64::from(mean[i]) * scale;
     }
     importer.emit(node, Op::Affine(affine), &[x.id], &x.axes, x.order)
 }
