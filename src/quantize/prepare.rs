@@ -203,8 +203,8 @@ fn scaling(affine: &Affine, pad: [usize; 4]) -> Conv {
         in_channels: channels,
         groups: channels,
         window: Window { pad, ..Window::new([1, 1]) },
-        weight: affine.scale.clone(),
-        bias: affine.shift.clone(),
+        weight: affine.scale.iter().map(|&v| v as f32).collect(),
+        bias: affine.shift.iter().map(|&v| v as f32).collect(),
     }
 }
 
