@@ -84,6 +84,10 @@ impl Activation {
     /// flattening; `None` if it is the same.
     pub fn flatten_order(&self) -> Option<Vec<usize>> {
         let Shape { h, w, .. } = self.shape;
+        let rank = |axis: &Axis| [Axis::Channel, Axis::Row, Axis::Column].iter().position(|a| a == axis);
+        if self.axes.iter().filter(|&&a| self.size(a) > 1).map(rank).is_sorted() {
+            return None;
+        }
         let stride = |axis: Axis| match axis {
             Axis::Channel => h * w,
             Axis::Row => w,
@@ -94,7 +98,7 @@ impl Activation {
         for &axis in &self.axes {
             order = order.iter().flat_map(|&base| (0..self.size(axis)).map(move |i| base + i * stride(axis))).collect();
         }
-        (!order.iter().enumerate().all(|(i, &o)| i == o)).then_some(order)
+        Some(order)
     }
 }
 

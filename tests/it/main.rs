@@ -11,6 +11,8 @@ mod exec;
 mod finetune;
 mod groups;
 mod load;
+mod load_damaged;
+mod load_operators;
 mod programs;
 mod qir;
 mod quantize;

@@ -17,7 +17,7 @@ pub(crate) fn convert(node: Source, importer: &mut Importer) -> Result<()> {
     };
     let kernel = node.sizes("kernel_shape", 1, [kh, kw])?;
     let groups = usize::try_from(node.int("group", 1)?).unwrap_or(0);
-    if kernel != [kh, kw] || groups == 0 || per_group.checked_mul(groups) != Some(x.shape.c) {
+    if weight.is_empty() || kernel != [kh, kw] || groups == 0 || per_group.checked_mul(groups) != Some(x.shape.c) {
         return node
             .error("load/types", "the weights do not fit the input and the attributes")
             .expected(
