@@ -22,7 +22,7 @@ pub fn infer_rs(crate_name: &str) -> String {
 
 /// The same with another network: `network` is a Rust item that declares it.
 pub fn infer_rs_with(network: &str) -> String {
-    include_str!("templates/infer.rs").replace("use network_crate as network;", network.trim_end())
+    include_str!("templates/infer.rs").replace("use network_library as network;", network.trim_end())
 }
 
 /// QEMU and its arguments for `target`, up to and without the ELF's path; `None` where QEMU has no such machine.

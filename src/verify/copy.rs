@@ -65,7 +65,7 @@ impl Copy {
             (Variant::Trace, include_str!("templates/trace.rs")),
         ];
         for (variant, network) in parts {
-            let text = bare_metal::infer_rs_with(&network.replace("network_crate", &ident));
+            let text = bare_metal::infer_rs_with(&network.replace("network_library", &ident));
             copy.write(&format!("examples/{}.rs", variant.example()), text.as_bytes())?;
         }
         Ok(copy)

@@ -6,7 +6,7 @@
 //! `.cargo/config.toml`; see `infer/bare_metal.rs`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use network_crate as network;
+use network_library as network;
 
 #[cfg(target_os = "none")]
 #[path = "infer/bare_metal.rs"]

@@ -1,9 +1,9 @@
 /// The network, showing what each layer gives.
 mod network {
-    pub use network_crate::{Arena, Input, Prediction, CLASSES, INPUT_LEN};
+    pub use network_library::{Arena, Input, Prediction, CLASSES, INPUT_LEN};
 
     pub fn infer(arena: &mut Arena, input: &Input) -> Prediction {
-        network_crate::infer_traced(arena, input, &mut super::show)
+        network_library::infer_traced(arena, input, &mut super::show)
     }
 }
 
