@@ -2,7 +2,7 @@
 
 use crate::data::{InputContract, Samples};
 use crate::diag::{Diag, Result};
-use crate::exec::{Batch, Network, ParamGrad, Want, for_chunks};
+use crate::exec::{Batch, Float, Network, ParamGrad, Want, for_chunks};
 use crate::finetune::cross_entropy;
 use crate::ir::op::Op;
 use crate::ir::{Graph, NodeId};
@@ -76,23 +76,43 @@ impl Sgd {
     }
 
     fn update(&mut self, graph: &mut Graph, id: NodeId, gradient: &ParamGrad<f32>, share: f32, rate: f32) {
-        let (weight, bias, decay) = match &mut graph.nodes[id.index()].op {
-            Op::Conv(conv) => (&mut conv.weight, &mut conv.bias, self.decay),
-            Op::Dense(dense) => (&mut dense.weight, &mut dense.bias, self.decay),
-            Op::Affine(affine) => (&mut affine.scale, &mut affine.shift, 0.0),
-            _ => return,
-        };
-        let velocity = self.velocity[id.index()]
-            .get_or_insert_with(|| ParamGrad { weight: vec![0.0; weight.len()], bias: vec![0.0; bias.len()] });
-        let momentum = self.momentum;
-        let apply = |values: &mut [f32], speeds: &mut [f32], slopes: &[f32], decay: f32| {
-            for ((value, speed), slope) in values.iter_mut().zip(speeds).zip(slopes) {
-                *speed = momentum * *speed + share * slope + decay * *value;
-                *value -= rate * *speed;
+        let velocity = self.velocity[id.index()].get_or_insert_with(|| ParamGrad {
+            weight: vec![0.0; gradient.weight.len()],
+            bias: vec![0.0; gradient.bias.len()],
+        });
+        let step = Step { momentum: self.momentum, share, rate };
+        let (speeds, slopes) = ((&mut velocity.weight, &mut velocity.bias), (&gradient.weight, &gradient.bias));
+        match &mut graph.nodes[id.index()].op {
+            Op::Conv(conv) => {
+                step.apply(&mut conv.weight, speeds.0, slopes.0, self.decay);
+                step.apply(&mut conv.bias, speeds.1, slopes.1, 0.0);
             }
-        };
-        apply(weight, &mut velocity.weight, &gradient.weight, decay);
-        apply(bias, &mut velocity.bias, &gradient.bias, 0.0);
+            Op::Dense(dense) => {
+                step.apply(&mut dense.weight, speeds.0, slopes.0, self.decay);
+                step.apply(&mut dense.bias, speeds.1, slopes.1, 0.0);
+            }
+            Op::Affine(affine) => {
+                step.apply(&mut affine.scale, speeds.0, slopes.0, 0.0);
+                step.apply(&mut affine.shift, speeds.1, slopes.1, 0.0);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One step of descent with momentum.
+struct Step {
+    momentum: f32,
+    share: f32,
+    rate: f32,
+}
+
+impl Step {
+    fn apply<V: Float>(&self, values: &mut [V], speeds: &mut [f32], slopes: &[f32], decay: f32) {
+        for ((value, speed), slope) in values.iter_mut().zip(speeds).zip(slopes) {
+            *speed = self.momentum * *speed + self.share * slope + decay * value.wide() as f32;
+            *value = V::of(value.wide() - f64::from(self.rate * *speed));
+        }
     }
 }
 
