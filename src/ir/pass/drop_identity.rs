@@ -10,7 +10,10 @@ pub(super) fn run(graph: &mut Graph) {
         let [input] = node.inputs[..] else { continue };
         let one = |window: &Window| window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0; 4];
         let identity = match &node.op {
-            Op::Affine(affine) => affine.scale.iter().all(|&s| s == 1.0) && affine.shift.iter().all(|&t| t == 0.0),
+            // As f32, so that a factor and its rounded reciprocal cancel.
+            Op::Affine(affine) => {
+                affine.scale.iter().all(|&s| s as f32 == 1.0) && affine.shift.iter().all(|&t| t as f32 == 0.0)
+            }
             Op::Clip(clip) => clip.lo == f32::NEG_INFINITY && clip.hi == f32::INFINITY,
             Op::MaxPool(pool) => one(&pool.window),
             Op::AvgPool(pool) => one(&pool.window),
