@@ -67,10 +67,10 @@ pub struct Options {
 /// Emits the crate of `program`, sorted by path.
 ///
 /// # Errors
-/// `plan/invalid` if `plan` is not a plan of `program`; `emit/name` if the program's name is no crate name;
-/// `emit/classes` if class names and scores differ in number; `emit/sample` if a golden sample has not the
-/// program's sizes.
+/// Those of [`Program::verify`]; `plan/invalid` if `plan` is not a plan of `program`; `emit/name` if a target of
+/// the crate has the program's name; `emit/sample` if there is no golden sample or one has not the program's sizes.
 pub fn emit(program: &Program, plan: &Plan, target: &Target, options: &Options) -> Result<Vec<EmittedFile>> {
+    program.verify()?;
     plan.verify(program)?;
     check(program, options)?;
     let names = names::layer_names(program);
@@ -95,19 +95,12 @@ pub fn emit(program: &Program, plan: &Plan, target: &Target, options: &Options) 
 /// What the emitter asks beyond the program's own invariants.
 fn check(program: &Program, options: &Options) -> Result<()> {
     let place = format!("program `{}`", program.name);
-    if !names::is_crate_name(&program.name) {
-        return Diag::new("emit/name", "the program's name is no crate name")
-            .at(place)
-            .expected("a lower-case letter, then lower-case letters, digits, `-` or `_`; no keyword", &program.name)
+    if names::is_taken(&program.name) {
+        return Diag::new("emit/name", format!("a crate cannot be called `{}`", program.name))
+            .help("a target of the crate or of Rust has this name; choose another")
             .err();
     }
     let scores = program.tensor(program.output).shape.len();
-    if program.classes.len() != scores {
-        return Diag::new("emit/classes", "class names and scores differ in number")
-            .at(place)
-            .expected(scores, program.classes.len())
-            .err();
-    }
     if options.samples.is_empty() {
         return Diag::new("emit/sample", "there is no golden sample").at(place).expected("at least 1", 0).err();
     }

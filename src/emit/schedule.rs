@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::EmittedFile;
 use super::layer::{Context, Support, function};
-use super::text::{call, range};
+use super::text::{call, filled, range};
 use crate::plan::{Home, Plan};
 use crate::qir::{Op, Program, TensorId};
 
@@ -75,7 +75,7 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     Schedule { text, kernels, tables }
 }
 
-/// The import of `kernels`, short enough for one line whatever the program.
+/// The import of the kernels.
 fn imports(kernels: &BTreeSet<&'static str>) -> String {
     let names: Vec<&str> = kernels.iter().copied().collect();
     match names[..] {
@@ -85,20 +85,7 @@ fn imports(kernels: &BTreeSet<&'static str>) -> String {
             if line.len() <= 101 {
                 return line;
             }
-            // rustfmt fills the lines of an import list.
-            let mut out = format!("use {ROOT}::kernels::{{\n");
-            let mut row = String::from("   ");
-            for name in names {
-                if row.len() + name.len() + 2 > 100 {
-                    out.push_str(&row);
-                    out.push('\n');
-                    row = String::from("   ");
-                }
-                let _ = write!(row, " {name},");
-            }
-            out.push_str(&row);
-            out.push_str("\n};\n");
-            out
+            format!("use {ROOT}::kernels::{{\n{}}};\n", filled(4, &names))
         }
     }
 }

@@ -88,9 +88,8 @@ pub(super) fn call(indent: usize, prefix: &str, head: &str, arguments: &[String]
         match inner {
             Some(items) if width(items) + 2 > LIST_WIDTH => {
                 let _ = writeln!(out, "{pad}    [");
-                for item in items.split(", ") {
-                    let _ = writeln!(out, "{pad}        {item},");
-                }
+                let items: Vec<&str> = items.split(", ").collect();
+                out.push_str(&elements(indent + 8, &items));
                 let _ = writeln!(out, "{pad}    ],");
             }
             _ => {
@@ -103,30 +102,41 @@ pub(super) fn call(indent: usize, prefix: &str, head: &str, arguments: &[String]
 }
 
 /// `prefix[elements];` of string literals as rustfmt breaks it, not indented.
-pub(super) fn array(prefix: &str, elements: &[String]) -> String {
-    let flat = elements.join(", ");
+pub(super) fn array(prefix: &str, items: &[String]) -> String {
+    let flat = items.join(", ");
     if width(&flat) + 2 <= LIST_WIDTH {
         return format!("{prefix}[{flat}];");
     }
-    let mut out = format!("{prefix}[\n");
-    if elements.iter().all(|element| width(element) <= SHORT_ELEMENT) {
-        let mut line = String::from("   ");
-        for element in elements {
-            if width(&line) + width(element) + 2 > MAX_WIDTH {
-                out.push_str(&line);
-                out.push('\n');
-                line = String::from("   ");
-            }
-            let _ = write!(line, " {element},");
-        }
-        out.push_str(&line);
-        out.push('\n');
-    } else {
-        for element in elements {
-            let _ = writeln!(out, "    {element},");
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    format!("{prefix}[\n{}];", elements(4, &items))
+}
+
+/// The lines of a broken array: short elements share lines.
+fn elements(indent: usize, items: &[&str]) -> String {
+    if items.iter().all(|item| width(item) <= SHORT_ELEMENT) {
+        return filled(indent, items);
+    }
+    items.iter().map(|item| format!("{}{item},\n", " ".repeat(indent))).collect()
+}
+
+/// Lines with as many items as fit.
+pub(super) fn filled(indent: usize, items: &[&str]) -> String {
+    let mut out = String::new();
+    let mut line = String::new();
+    for item in items {
+        if line.is_empty() {
+            line = format!("{}{item},", " ".repeat(indent));
+        } else if width(&line) + width(item) + 2 <= MAX_WIDTH {
+            let _ = write!(line, " {item},");
+        } else {
+            let _ = writeln!(out, "{line}");
+            line = format!("{}{item},", " ".repeat(indent));
         }
     }
-    out + "];"
+    if !line.is_empty() {
+        let _ = writeln!(out, "{line}");
+    }
+    out
 }
 
 /// Columns a text takes. Wide characters count two, as rustfmt counts them.

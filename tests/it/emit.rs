@@ -6,9 +6,10 @@ use std::process::Command;
 
 use fratc::emit::{Accuracy, EmittedFile, Facts, Options, Sample, emit};
 use fratc::plan::plan;
-use fratc::qir::{Op, Program};
+use fratc::qir::{Add, Hwc, Layer, Op, Program, Quant, Tensor, TensorId, Window};
 use fratc::sim;
 use fratc::target::Target;
+use object::{Object, ObjectSymbol};
 use sha2::{Digest, Sha256};
 
 use crate::programs::{self, Pattern};
@@ -116,8 +117,8 @@ fn wrong_arguments_are_named() {
     let code = |program: &Program, options: &Options| {
         emit(program, &good, &target, options).map(|_| ()).expect_err("an error").code
     };
-    assert_eq!(code(&Program { name: "My Net".into(), ..program.clone() }, &options(&program)), "emit/name");
-    assert_eq!(code(&Program { classes: vec![], ..program.clone() }, &options(&program)), "emit/classes");
+    assert_eq!(code(&Program { name: "infer".into(), ..program.clone() }, &options(&program)), "emit/name");
+    assert_eq!(code(&Program { classes: vec![], ..program.clone() }, &options(&program)), "qir/class-count");
     assert_eq!(code(&program, &Options::default()), "emit/sample");
     let mut short = options(&program);
     short.samples[1].input.pop();
@@ -138,6 +139,16 @@ fn complaint(dir: &Path, shared_target: &Path, program: &str, arguments: &[&str]
     let text = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     let quiet = run.status.success() && !text.contains("warning");
     (!quiet).then(|| format!("{} in {}: {arguments:?}\n{text}", program, dir.display()))
+}
+
+/// A symbol of the panic machinery in the linked program, if there is one. The example itself has none to offer.
+fn panics(elf: &Path) -> Option<String> {
+    let bytes = std::fs::read(elf).ok()?;
+    let file = object::File::parse(&*bytes).expect("an ELF file");
+    let mut names: Vec<&str> = file.symbols().filter_map(|symbol| symbol.name().ok()).collect();
+    assert!(names.len() > 5, "the symbols are there to be looked at");
+    names.retain(|name| name.contains("panic"));
+    names.first().map(ToString::to_string)
 }
 
 fn rust_files(files: &[EmittedFile]) -> Vec<&str> {
@@ -166,7 +177,6 @@ fn hostile() -> Program {
         "match",
         "y",
         "1x1",
-        "",
         "scores",
     ]) {
         layer.name = name.into();
@@ -188,6 +198,58 @@ fn many_classes() -> Program {
     program.tensors[program.output.index()].shape.c = 37;
     program.classes = (0..37).map(|i| format!("c{}", i * i * i)).collect();
     program
+}
+
+/// A program of `i8` features from `(operation, inputs, channels)`, all of one scale.
+fn features(name: &str, layers: Vec<(Op, Vec<u32>, usize)>) -> Program {
+    let mut program = programs::features();
+    program.name = name.into();
+    let tensor = |i: usize, c: usize| Tensor {
+        name: format!("t{i}"),
+        shape: Hwc { h: 1, w: 1, c },
+        quant: Quant { scale: 1.0, zero_point: 0 },
+    };
+    program.tensors = vec![tensor(0, 6)];
+    program.layers.clear();
+    for (op, inputs, channels) in layers {
+        let output = TensorId(program.tensors.len() as u32);
+        program.tensors.push(tensor(output.index(), channels));
+        let inputs = inputs.into_iter().map(TensorId).collect();
+        program.layers.push(Layer { name: format!("layer {}", output.index()), op, inputs, output });
+        program.output = output;
+        program.classes = (0..channels).map(|class| format!("class {class}")).collect();
+    }
+    program
+}
+
+/// Layers in places where networks seldom have them: no arena at all; the input beside tensors of the arena, the
+/// same tensor twice, tables in place and into the scores, scores that are read again.
+fn odd() -> Vec<Program> {
+    let add = || Op::Add(Add { factors: [3, 5], constant: 4, shift: 3, zero_point: 0, min: -128, max: 127 });
+    let table = || Op::Lookup((0..=255_u8).map(|q| q.wrapping_mul(7).cast_signed()).collect());
+    let pool = || Op::MaxPool(Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] });
+    vec![
+        features("no-arena", vec![(table(), vec![0], 6)]),
+        features(
+            "odd",
+            vec![
+                (table(), vec![0], 6),
+                (add(), vec![0, 1], 6),
+                (Op::Concat, vec![0, 2, 1, 2], 24),
+                (table(), vec![3], 24),
+                (Op::Concat, vec![4, 4], 48),
+                (add(), vec![5, 5], 48),
+                (pool(), vec![6], 48),
+                (add(), vec![6, 7], 48),
+                (Op::Concat, vec![8, 0], 54),
+            ],
+        ),
+        features("sum-of-input", vec![(table(), vec![0], 6), (table(), vec![1], 6), (add(), vec![2, 0], 6)]),
+        features(
+            "long-concat",
+            vec![(table(), vec![0], 6), (pool(), vec![1], 6), (Op::Concat, vec![1, 2, 0, 1, 2, 0, 1, 2, 1, 2], 60)],
+        ),
+    ]
 }
 
 /// A table beyond rustc's lint against endless constant evaluation.
@@ -213,7 +275,7 @@ fn crates_are_formatted_and_free_of_warnings_and_pass_their_tests() {
     let temp = tempfile::tempdir().expect("temporary folder");
     let build = temp.path().join("build");
     let mut all = crates();
-    for program in [hostile(), many_classes()] {
+    for program in [hostile(), many_classes()].into_iter().chain(odd()) {
         let files = emitted(&program, "qemu-m4", &options(&program));
         all.push((program, files));
     }
@@ -223,14 +285,18 @@ fn crates_are_formatted_and_free_of_warnings_and_pass_their_tests() {
     for (index, (program, files)) in all.iter().enumerate() {
         let dir = temp.path().join(&program.name);
         write(&dir, files);
-        let mut check = |what: &str, arguments: &[&str]| complaints.extend(complaint(&dir, &build, what, arguments));
+        let mut found = Vec::new();
+        let mut check = |what: &str, arguments: &[&str]| found.extend(complaint(&dir, &build, what, arguments));
         check("rustfmt", &[&["--check", "--edition", "2021"], &rust_files(files)[..]].concat());
         check("cargo", &["test", "--offline"]);
         if clippy {
             check("cargo", &["clippy", "--offline", "--all-targets", "--", "-D", "warnings"]);
         }
         // The last ones are about their text; one more core would say nothing new.
-        let Some(own) = TARGETS.get(index) else { continue };
+        let Some(own) = TARGETS.get(index) else {
+            complaints.extend(found);
+            continue;
+        };
         let own = Target::load(own).expect("a shipped target");
         for triple in ["thumbv6m-none-eabi", "thumbv7m-none-eabi", "thumbv7em-none-eabihf", "thumbv8m.main-none-eabihf"]
         {
@@ -238,10 +304,12 @@ fn crates_are_formatted_and_free_of_warnings_and_pass_their_tests() {
                 eprintln!("SKIPPED: the Rust target {triple} is not installed");
                 continue;
             }
-            let own = own.rust_target.triple() == triple;
-            let what: &[&str] = if own { &["--example", "infer"] } else { &["--lib"] };
+            let what: &[&str] = if own.rust_target.triple() == triple { &["--example", "infer"] } else { &["--lib"] };
             check("cargo", &[&["build", "--release", "--offline", "--target", triple], what].concat());
         }
+        complaints.extend(found);
+        let elf = build.join(own.rust_target.triple()).join("release/examples/infer");
+        complaints.extend(panics(&elf).map(|symbol| format!("{}: `{symbol}` is linked", program.name)));
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
