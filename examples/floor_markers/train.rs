@@ -99,7 +99,7 @@ fn pool(graph: &mut Graph, name: &str, input: NodeId) -> Result<NodeId> {
     graph.push(name, Op::MaxPool(MaxPool { window }), &[input])
 }
 
-/// `n` weights, evenly distributed with the variance 2/fan_in that keeps ReLU networks alive (He et al. 2015).
+/// `n` weights, evenly distributed with the variance `2/fan_in` that keeps such networks alive (He et al. 2015).
 fn random(rng: &mut ChaCha8Rng, n: usize, fan_in: usize) -> Vec<f32> {
     let reach = (6.0 / fan_in as f64).sqrt();
     (0..n).map(|_| ((f64::from(rng.next_u32()) / f64::from(u32::MAX) * 2.0 - 1.0) * reach) as f32).collect()

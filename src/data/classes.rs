@@ -77,7 +77,7 @@ fn listing(label_names: &[String]) -> String {
     const SHOWN: usize = 30;
     let mut text = label_names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if label_names.len() > SHOWN {
-        text.push_str(&format!(" and {} more", label_names.len() - SHOWN));
+        text = format!("{text} and {} more", label_names.len() - SHOWN);
     }
     text
 }

@@ -57,7 +57,7 @@ pub(super) fn read(
             classes::resolve(label_names, &name).map_err(|d| Box::new(d.at(format!("folder {}", folder.display()))))?;
         let mut images = image_files(&folder)?;
         if let Some(part) = part {
-            images = split(images, part, class);
+            images = split(&images, part, class);
         }
         files.extend(images.into_iter().map(|file| (file, class as u32)));
     }
@@ -74,7 +74,7 @@ pub(super) fn read(
     for (image, (_, label)) in images.into_iter().zip(&files) {
         let image = image.map_err(|mut d| {
             if bad > 1 {
-                d.what.push_str(&format!(" (and {} more of {} files)", bad - 1, files.len()));
+                d.what = format!("{} (and {} more of {} files)", d.what, bad - 1, files.len());
             }
             d
         })?;
@@ -139,7 +139,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// One side of a class's files, in sorted order again.
-fn split(files: Vec<PathBuf>, part: FolderPart, class: usize) -> Vec<PathBuf> {
+fn split(files: &[PathBuf], part: FolderPart, class: usize) -> Vec<PathBuf> {
     let mut rng = ChaCha8Rng::seed_from_u64(part.seed);
     rng.set_stream(class as u64);
     let mut order: Vec<usize> = (0..files.len()).collect();

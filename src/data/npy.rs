@@ -60,12 +60,9 @@ pub(super) fn samples(
         }
     };
     layout.check_shape(stored, contract)?;
-    let label_count = match label_array.shape[..] {
-        [n] | [n, 1] => n,
-        _ => {
-            return Err(Diag::new("data/wrong-size", "array does not hold labels")
-                .expected("[N]", format!("{:?}", label_array.shape)));
-        }
+    let ([label_count] | [label_count, 1]) = label_array.shape[..] else {
+        return Err(Diag::new("data/wrong-size", "array does not hold labels")
+            .expected("[N]", format!("{:?}", label_array.shape)));
     };
     if label_count != count {
         return Err(Diag::new("data/count-mismatch", "the number of labels is not the number of images")
@@ -109,9 +106,8 @@ pub(super) fn parse(bytes: &[u8]) -> Placeless<Array<'_>> {
     let data = &rest[length..];
     let descr = value(header, "descr").and_then(quoted).ok_or_else(|| bad("no plain `descr` in the header"))?;
     let (big_endian, code) = match descr.as_bytes() {
-        [b'<' | b'|' | b'=', code @ ..] => (false, code),
         [b'>', code @ ..] => (true, code),
-        code => (false, code),
+        [b'<' | b'|' | b'=', code @ ..] | code => (false, code),
     };
     let (signed, width) = match code {
         [b'u', digit @ (b'1' | b'2' | b'4' | b'8')] => (false, usize::from(digit - b'0')),

@@ -1,5 +1,6 @@
 //! Bad inputs: one snapshot holds every message.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use fratc::data::{Case, DataSource, InputContract, InputKind, Layout, Samples};
@@ -21,7 +22,7 @@ struct Table<'a> {
 impl Table<'_> {
     fn add<T: std::fmt::Debug>(&mut self, name: &str, result: fratc::diag::Result<T>) {
         let message = result.expect_err(name).to_string().replace(&self.dir.display().to_string(), "DIR");
-        self.text.push_str(&format!("{name}\n    {message}\n\n"));
+        writeln!(self.text, "{name}\n    {message}\n").expect("memory");
     }
 
     fn case(&mut self, name: &str, text: &str) {

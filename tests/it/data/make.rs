@@ -74,6 +74,7 @@ pub fn npy<T: npyz::AutoSerialize + Copy>(dims: &[usize], data: &[T]) -> Vec<u8>
 }
 
 /// A NumPy archive of `(name, file)`.
+#[allow(clippy::default_trait_access, reason = "the options' type belongs to a crate that is no dependency of ours")]
 pub fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut writer = npyz::npz::NpzWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in arrays {
