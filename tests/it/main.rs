@@ -3,6 +3,7 @@
 mod arrows;
 mod assemble;
 mod attribute;
+mod bench;
 mod cli;
 mod data;
 mod demo;
