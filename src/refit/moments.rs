@@ -8,6 +8,7 @@ use crate::diag::Result;
 use crate::exec::{Batch, CHUNK, Matrix, matmul};
 use crate::ir::op::Op;
 use crate::refit::patches::{FOLDS, Layer, Rows};
+use crate::refit::targets::Target;
 
 /// Columns of one matrix product: fixed, so that sums do not depend on the thread count.
 const TILE: usize = 128;
@@ -89,16 +90,16 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// Sums over all rows; `x` and `target` are one entry per unit.
-    pub(super) fn new(op: &Op, layer: &Layer, rows: &Rows<'_>, x: &[Batch<f32>], target: &[Vec<f32>]) -> Result<Self> {
+    /// Sums over all rows.
+    pub(super) fn new(problem: &Problem<'_>) -> Result<Self> {
+        let Problem { op, layer, rows, x, target } = *problem;
         let (groups, f, q) = match op {
             Op::Conv(conv) => (conv.groups, conv.fan_in(), conv.out_channels / conv.groups),
             Op::Dense(dense) => (1, dense.in_features, dense.out_features),
             _ => (0, 0, 0),
         };
         let mut folds = vec![vec![Sums::zeros(f, q); groups]; FOLDS];
-        let per_unit = CHUNK * layer.positions * groups * (f + q) * size_of::<f64>();
-        let step = (PATCH_BYTES / per_unit.max(1)).max(1);
+        let step = units_at_once(layer, groups, f, q);
         for start in (0..rows.units.len()).step_by(step) {
             let units = start..rows.units.len().min(start + step);
             for (fold, sums) in folds.iter_mut().enumerate() {
@@ -113,13 +114,87 @@ impl Moments {
     }
 }
 
+/// Sums over all folds, with targets that stop where a ReLU hides the difference.
+///
+/// `sums` are those of all folds; `weight` and `bias` the present fit. Where the ReLU after the layer (reached
+/// by y = scale·x + shift, plus the other operand of a residual add) gives zero for the target, the target becomes the present fit's own value, or the
+/// ReLU's corner if that is above it. Fitting again can only lower the error behind the ReLU.
+pub(super) fn retarget(
+    problem: &Problem<'_>,
+    (scale, shift): (&[f32], &[f32]),
+    sums: &mut [Sums],
+    weight: &[f32],
+    bias: &[f32],
+) -> Result<()> {
+    for sums in sums.iter_mut() {
+        sums.t.fill(0.0);
+        sums.tx.fill(0.0);
+    }
+    let Problem { op, layer, rows, x, target } = *problem;
+    let (f, q) = (sums[0].f, sums[0].q);
+    let step = units_at_once(layer, sums.len(), f, q);
+    for start in (0..rows.units.len()).step_by(step) {
+        let units = start..rows.units.len().min(start + step);
+        let rows_here: Vec<(usize, usize, usize)> =
+            (0..FOLDS).flat_map(|fold| rows.of_fold(units.clone(), fold)).collect();
+        let part = Part { op, layer, rows, x, target, part: &rows_here };
+        let outputs = q * sums.len();
+        let results: Vec<Result<(Vec<f64>, Vec<f64>)>> = (0..sums.len())
+            .into_par_iter()
+            .map(|g| {
+                let columns = Matrix::new(rows.gather(op, x, &rows_here, g * f..(g + 1) * f), rows_here.len(), f)?;
+                let filters = weight[g * q * f..(g + 1) * q * f].iter().map(|&w| f64::from(w)).collect();
+                let fit = matmul(&columns, &Matrix::new(filters, q, f)?.t()?)?.to_vec()?;
+                let mut values = part.targets(outputs, g * q..(g + 1) * q);
+                let mut totals = vec![0.0; q];
+                for ((row, fit), at) in values.chunks_exact_mut(q).zip(fit.chunks_exact(q)).zip(&rows_here) {
+                    for o in 0..q {
+                        let c = g * q + o;
+                        let (a, b) = (f64::from(scale[c]), f64::from(shift[c]) + part.other(at, outputs, c));
+                        let fit = fit[o] + f64::from(bias[c]);
+                        if a != 0.0 && a * row[o] + b <= 0.0 {
+                            row[o] = if a * fit + b <= 0.0 { fit } else { -b / a };
+                        }
+                        totals[o] += row[o];
+                    }
+                }
+                let cross = matmul(&Matrix::new(values, rows_here.len(), q)?.t()?, &columns)?.to_vec()?;
+                Ok((cross, totals))
+            })
+            .collect();
+        for (sums, result) in sums.iter_mut().zip(results) {
+            let (cross, totals) = result?;
+            sums.tx.iter_mut().zip(cross).for_each(|(a, b)| *a += b);
+            sums.t.iter_mut().zip(totals).for_each(|(a, b)| *a += b);
+        }
+    }
+    Ok(())
+}
+
+/// One layer's least-squares problem.
+#[derive(Clone, Copy)]
+pub(super) struct Problem<'a> {
+    pub(super) op: &'a Op,
+    pub(super) layer: &'a Layer,
+    pub(super) rows: &'a Rows<'a>,
+    /// The layer's input, one entry per unit.
+    pub(super) x: &'a [Batch<f32>],
+    pub(super) target: &'a Target,
+}
+
+/// Units whose patches fit into memory at once.
+fn units_at_once(layer: &Layer, groups: usize, f: usize, q: usize) -> usize {
+    let per_unit = CHUNK * layer.positions * groups * (f + q) * size_of::<f64>();
+    (PATCH_BYTES / per_unit.max(1)).max(1)
+}
+
 /// One batch of rows.
 struct Part<'a> {
     op: &'a Op,
     layer: &'a Layer,
     rows: &'a Rows<'a>,
     x: &'a [Batch<f32>],
-    target: &'a [Vec<f32>],
+    target: &'a Target,
     part: &'a [(usize, usize, usize)],
 }
 
@@ -184,11 +259,18 @@ impl Part<'_> {
         Ok(())
     }
 
+    /// What a residual add puts on top of output `c` at a row; 0 without an add.
+    fn other(&self, &(u, s, k): &(usize, usize, usize), outputs: usize, c: usize) -> f64 {
+        let values = self.target.add.get(u);
+        let at = (s * self.layer.positions + k) * outputs + c;
+        values.and_then(|values| values.get(at)).map_or(0.0, |&v| f64::from(v))
+    }
+
     /// Columns `range` of the targets.
     fn targets(&self, outputs: usize, range: Range<usize>) -> Vec<f64> {
         let mut out = Vec::with_capacity(self.part.len() * range.len());
         for &(u, s, k) in self.part {
-            let row = &self.target[u][(s * self.layer.positions + k) * outputs..][..outputs];
+            let row = &self.target.own[u][(s * self.layer.positions + k) * outputs..][..outputs];
             out.extend(row[range.clone()].iter().map(|&v| f64::from(v)));
         }
         out

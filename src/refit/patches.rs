@@ -49,6 +49,9 @@ pub(super) enum Aim {
 pub(super) struct Layer {
     pub(super) node: NodeId,
     pub(super) aim: Aim,
+    /// Affine maps between the layer and a ReLU, if nothing else reads the layer; the add of [`Aim::Rest`] may
+    /// lie between them and the ReLU.
+    pub(super) rectified: Option<Vec<NodeId>>,
     /// Positions taken per sample.
     pub(super) positions: usize,
     /// Width and size of the result's map.
@@ -93,7 +96,8 @@ impl Plan {
             let wanted = (ROWS_PER_WEIGHT * fan_in).clamp(ROWS.start, ROWS.end);
             let positions = wanted.div_ceil(used).clamp(POSITIONS.start, POSITIONS.end).min(shape.plane());
             let seed = mix(options.seed ^ mix(u64::from(id.0)));
-            layers.push(Layer { node: id, aim, positions, width: shape.w, plane: shape.plane(), seed });
+            let rectified = rectified(&small.graph, &consumers, id, &aim);
+            layers.push(Layer { node: id, aim, rectified, positions, width: shape.w, plane: shape.plane(), seed });
         }
         Ok(Self { units, layers })
     }
@@ -172,6 +176,24 @@ fn aim(graph: &Graph, consumers: &[Vec<NodeId>], layer: NodeId) -> Aim {
                 return if other < layer { Aim::Rest { add: reader, other, affines } } else { Aim::Own };
             }
             _ => return Aim::Own,
+        }
+        at = reader;
+    }
+}
+
+/// Follows a layer, through the add it aims at if it does, to a ReLU (or a clip from 0).
+fn rectified(graph: &Graph, consumers: &[Vec<NodeId>], layer: NodeId, aim: &Aim) -> Option<Vec<NodeId>> {
+    let (mut at, mut affines) = match aim {
+        Aim::Own => (layer, Vec::new()),
+        Aim::Rest { add, other: _, affines } => (*add, affines.clone()),
+    };
+    loop {
+        let [reader] = consumers[at.index()][..] else { return None };
+        match &graph.node(reader).op {
+            Op::Affine(_) if *aim == Aim::Own => affines.push(reader),
+            Op::Relu => return Some(affines),
+            Op::Clip(clip) if clip.lo == 0.0 => return Some(affines),
+            _ => return None,
         }
         at = reader;
     }

@@ -3,18 +3,27 @@
 use rayon::prelude::*;
 
 use crate::diag::Result;
+use crate::exec::{Matrix, matmul};
+use crate::ir::Graph;
 use crate::ir::op::Op;
 use crate::refit::cholesky::{Cholesky, dot};
-use crate::refit::moments::{Moments, Sums};
+use crate::refit::moments::{Moments, Problem, Sums, retarget};
 use crate::refit::patches::FOLDS;
+use crate::refit::targets::chain;
 
 /// Candidate ridges λ, in units of the mean diagonal of XᵀX. The smallest reproduce channels that are exact
 /// copies of each other; 1 and more is what wide dense layers need with few samples. Infinity keeps the sliced
 /// weights and fits the bias alone.
-pub const RIDGES: [f64; 8] = [1e-8, 1e-5, 1e-3, 1e-2, 1e-1, 1.0, 10.0, f64::INFINITY];
+pub const RIDGES: [f64; 7] = [1e-8, 1e-3, 1e-2, 1e-1, 1.0, 10.0, f64::INFINITY];
 
 /// With more rows than this per unknown of a filter, one held-out fold tells the ridges apart.
 const ROWS_FOR_ONE_FOLD: f64 = 12.0;
+
+/// Wider filters than this are judged on two held-out folds, not all: their factorisations are the whole cost.
+const WIDE: usize = 256;
+
+/// Repetitions of the fit where a ReLU follows; later ones change accuracies by less than 0.1 points.
+const RELU_PASSES: usize = 4;
 
 /// New parameters of a layer.
 pub(super) struct Fitted {
@@ -26,14 +35,15 @@ pub(super) struct Fitted {
 }
 
 /// Fits one layer.
-pub(super) fn fit(op: &Op, moments: &Moments) -> Result<Fitted> {
-    let (weight, bias) = match op {
+pub(super) fn fit(problem: &Problem<'_>, graph: &Graph) -> Result<Fitted> {
+    let moments = &Moments::new(problem)?;
+    let (weight, bias) = match problem.op {
         Op::Conv(conv) => (&conv.weight, &conv.bias),
         Op::Dense(dense) => (&dense.weight, &dense.bias),
         _ => return Ok(Fitted { weight: Vec::new(), bias: Vec::new(), ridge: 0.0, error_sliced: 0.0, error: 0.0 }),
     };
     let groups = moments.folds[0].len();
-    let total: Vec<Sums> = (0..groups)
+    let mut total: Vec<Sums> = (0..groups)
         .map(|g| {
             let mut sum = moments.folds[0][g].clone();
             (1..FOLDS).for_each(|fold| sum.add(&moments.folds[fold][g], 1.0));
@@ -44,10 +54,17 @@ pub(super) fn fit(op: &Op, moments: &Moments) -> Result<Fitted> {
     let sliced: Vec<Vec<f64>> =
         (0..groups).map(|g| weight[g * q * f..(g + 1) * q * f].iter().map(|&w| f64::from(w)).collect()).collect();
 
-    let folds = if total[0].n > ROWS_FOR_ONE_FOLD * f as f64 { 1 } else { FOLDS };
+    let enough = total[0].n > ROWS_FOR_ONE_FOLD * f as f64;
+    let folds = if enough {
+        1
+    } else if f > WIDE {
+        2
+    } else {
+        FOLDS
+    };
     // (fold, group): errors per ridge, and the variance of the held-out targets.
     let tasks: Vec<(usize, usize)> = (0..folds).flat_map(|fold| (0..groups).map(move |g| (fold, g))).collect();
-    let held_out: Vec<([f64; RIDGES.len()], f64)> = tasks
+    let held_out: Vec<Result<([f64; RIDGES.len()], f64)>> = tasks
         .par_iter()
         .map(|&(fold, g)| {
             let mut train = total[g].clone();
@@ -57,17 +74,22 @@ pub(super) fn fit(op: &Op, moments: &Moments) -> Result<Fitted> {
         .collect();
     let mut error = [0.0; RIDGES.len()];
     let mut variance = 0.0;
-    for (errors, part) in &held_out {
+    for part in held_out {
+        let (errors, part) = part?;
         error.iter_mut().zip(errors).for_each(|(sum, e)| *sum += e);
         variance += part;
     }
     let best = (0..RIDGES.len()).rev().min_by(|&a, &b| error[a].total_cmp(&error[b])).unwrap_or(RIDGES.len() - 1);
     let relative = |e: f64| if variance > 0.0 { e / variance } else { 0.0 };
 
-    let solved: Vec<(Vec<f32>, Vec<f32>)> =
-        (0..groups).into_par_iter().map(|g| final_weights(&total[g], &sliced[g], RIDGES[best])).collect();
-    let (new_weight, new_bias): (Vec<Vec<f32>>, Vec<Vec<f32>>) = solved.into_iter().unzip();
-    let (new_weight, new_bias) = (new_weight.concat(), new_bias.concat());
+    let (mut new_weight, mut new_bias) = final_weights(&total, &sliced, RIDGES[best])?;
+    if let Some(affines) = &problem.layer.rectified {
+        let (scale, shift) = chain(graph, affines, groups * q);
+        for _ in 0..RELU_PASSES {
+            retarget(problem, (&scale, &shift), &mut total, &new_weight, &new_bias)?;
+            (new_weight, new_bias) = final_weights(&total, &sliced, RIDGES[best])?;
+        }
+    }
     let finite = new_weight.iter().chain(&new_bias).all(|v| v.is_finite());
     let (weight, bias) = if finite { (new_weight, new_bias) } else { (weight.clone(), bias.clone()) };
     Ok(Fitted {
@@ -81,20 +103,22 @@ pub(super) fn fit(op: &Op, moments: &Moments) -> Result<Fitted> {
 
 /// Squared errors on `held_out` of the weights from `train`, for every ridge, and the targets' sum of squares
 /// about their training mean.
-fn errors(train: &Sums, held_out: &Sums, sliced: &[f64]) -> ([f64; RIDGES.len()], f64) {
+fn errors(train: &Sums, held_out: &Sums, sliced: &[f64]) -> Result<([f64; RIDGES.len()], f64)> {
     let mut errors = [f64::INFINITY; RIDGES.len()];
     if train.n < 1.0 {
         errors[RIDGES.len() - 1] = 0.0;
-        return (errors, 0.0);
+        return Ok((errors, 0.0));
     }
     let (mean_x, mean_t) = means(train);
     let (train, held_out) = (train.about(&mean_x, &mean_t), held_out.about(&mean_x, &mean_t));
+    let missing = missing(&train, sliced)?;
+    let spread = Matrix::new(held_out.xx.clone(), held_out.f, held_out.f)?;
     for (error, &ridge) in errors.iter_mut().zip(&RIDGES) {
-        if let Some(weights) = solve(&train, sliced, ridge) {
-            *error = squared_error(&held_out, &weights);
+        if let Some(weights) = solve(&train, sliced, &missing, ridge) {
+            *error = squared_error(&held_out, &spread, weights)?;
         }
     }
-    (errors, held_out.tt.iter().sum())
+    Ok((errors, held_out.tt.iter().sum()))
 }
 
 fn means(sums: &Sums) -> (Vec<f64>, Vec<f64>) {
@@ -102,9 +126,16 @@ fn means(sums: &Sums) -> (Vec<f64>, Vec<f64>) {
     (mean(&sums.x), mean(&sums.t))
 }
 
+/// What the sliced weights leave of the targets, seen by the inputs: Xᵀt − XᵀX·w, `[q, f]`.
+fn missing(sums: &Sums, sliced: &[f64]) -> Result<Vec<f64>> {
+    let covered =
+        matmul(&Matrix::new(sliced.to_vec(), sums.q, sums.f)?, &Matrix::new(sums.xx.clone(), sums.f, sums.f)?)?;
+    covered.read(|covered| sums.tx.iter().zip(covered).map(|(t, c)| t - c).collect())
+}
+
 /// Weights `[q, f]` for centred sums; `None` if the system is too close to singular for this ridge.
-fn solve(sums: &Sums, sliced: &[f64], ridge: f64) -> Option<Vec<f64>> {
-    let Sums { f, q, .. } = *sums;
+fn solve(sums: &Sums, sliced: &[f64], missing: &[f64], ridge: f64) -> Option<Vec<f64>> {
+    let f = sums.f;
     let mean_diagonal = (0..f).map(|i| sums.xx[i * f + i]).sum::<f64>() / f as f64;
     if ridge.is_infinite() || mean_diagonal <= 0.0 {
         return Some(sliced.to_vec());
@@ -112,40 +143,51 @@ fn solve(sums: &Sums, sliced: &[f64], ridge: f64) -> Option<Vec<f64>> {
     let mut a = sums.xx.clone();
     (0..f).for_each(|i| a[i * f + i] += ridge * mean_diagonal);
     let factor = Cholesky::new(a, f)?;
-    let mut weights = sliced.to_vec();
-    for o in 0..q {
-        let w = &mut weights[o * f..(o + 1) * f];
-        // The change against the sliced weights: (XᵀX + λD)·d = Xᵀt − XᵀX·w.
-        let mut change: Vec<f64> = (0..f).map(|i| sums.tx[o * f + i] - dot(&sums.xx[i * f..(i + 1) * f], w)).collect();
-        factor.solve(&mut change);
-        w.iter_mut().zip(change).for_each(|(w, d)| *w += d);
-    }
+    // The change against the sliced weights: (XᵀX + λD)·d = Xᵀt − XᵀX·w.
+    let mut weights = missing.to_vec();
+    weights.chunks_exact_mut(f).for_each(|change| factor.solve(change));
+    weights.iter_mut().zip(sliced).for_each(|(d, w)| *d += w);
     Some(weights)
 }
 
-/// Σ (w·x − t)² from the sums.
-fn squared_error(sums: &Sums, weights: &[f64]) -> f64 {
-    let Sums { f, q, .. } = *sums;
-    let mut total = 0.0;
-    for o in 0..q {
-        let w = &weights[o * f..(o + 1) * f];
-        let quadratic: f64 = (0..f).map(|i| w[i] * dot(&sums.xx[i * f..(i + 1) * f], w)).sum();
-        total += (quadratic - 2.0 * dot(w, &sums.tx[o * f..(o + 1) * f]) + sums.tt[o]).max(0.0);
-    }
-    total
+/// Σ (w·x − t)² from the sums; `spread` is their XᵀX.
+fn squared_error(sums: &Sums, spread: &Matrix<f64>, weights: Vec<f64>) -> Result<f64> {
+    let filters = Matrix::new(weights.clone(), sums.q, sums.f)?;
+    matmul(&filters, spread)?.read(|covered| {
+        let mut total = 0.0;
+        for (o, (w, covered)) in weights.chunks_exact(sums.f).zip(covered.chunks_exact(sums.f)).enumerate() {
+            let cross = &sums.tx[o * sums.f..(o + 1) * sums.f];
+            total += (dot(w, covered) - 2.0 * dot(w, cross) + sums.tt[o]).max(0.0);
+        }
+        total
+    })
 }
 
-/// The weights for all rows, and the bias that goes with them as rounded to f32.
-fn final_weights(total: &Sums, sliced: &[f64], ridge: f64) -> (Vec<f32>, Vec<f32>) {
+/// The weights of all groups for all rows, and the biases that go with them.
+fn final_weights(total: &[Sums], sliced: &[Vec<f64>], ridge: f64) -> Result<(Vec<f32>, Vec<f32>)> {
+    let solved: Vec<Result<(Vec<f32>, Vec<f32>)>> =
+        total.par_iter().zip(sliced).map(|(sums, sliced)| group_weights(sums, sliced, ridge)).collect();
+    let (mut weight, mut bias) = (Vec::new(), Vec::new());
+    for group in solved {
+        let (w, b) = group?;
+        weight.extend(w);
+        bias.extend(b);
+    }
+    Ok((weight, bias))
+}
+
+/// The weights of one group, and the bias that goes with them as rounded to f32.
+fn group_weights(total: &Sums, sliced: &[f64], ridge: f64) -> Result<(Vec<f32>, Vec<f32>)> {
     let Sums { f, q, .. } = *total;
     let (mean_x, mean_t) = means(total);
     let centred = total.about(&mean_x, &mean_t);
-    let weights = solve(&centred, sliced, ridge).unwrap_or_else(|| sliced.to_vec());
+    let missing = missing(&centred, sliced)?;
+    let weights = solve(&centred, sliced, &missing, ridge).unwrap_or_else(|| sliced.to_vec());
     let weights: Vec<f32> = weights.iter().map(|&w| w as f32).collect();
     let bias = (0..q).map(|o| {
         let row = weights[o * f..(o + 1) * f].iter().zip(&mean_x);
         (mean_t[o] - row.map(|(&w, x)| f64::from(w) * x).sum::<f64>()) as f32
     });
     let bias = bias.collect();
-    (weights, bias)
+    Ok((weights, bias))
 }

@@ -7,9 +7,9 @@ use crate::diag::Result;
 use crate::exec::{Batch, Network};
 use crate::ir::op::{Affine, Op};
 use crate::ir::{Graph, NodeId};
+use crate::refit::Inputs;
 use crate::refit::patches::{Aim, Layer, Plan, Rows, Unit};
 use crate::refit::stream::{Stream, load};
-use crate::refit::{Inputs, RefitOptions};
 
 /// Smallest scale of an affine map, relative to its largest, that a target is divided by.
 const LEAST_SCALE: f32 = 1e-3;
@@ -19,22 +19,18 @@ type Values = Vec<f32>;
 
 /// One layer's targets, one entry per unit.
 pub(super) struct Target {
-    /// The source's result of the layer itself.
-    own: Vec<Values>,
-    /// The source's result of the residual add; empty for [`Aim::Own`].
-    sum: Vec<Values>,
+    /// What the layer should give: at first the source's result of the layer itself, after [`complete`] what is
+    /// missing at a residual add.
+    pub(super) own: Vec<Values>,
+    /// At first the source's result of the residual add, after [`complete`] the add's other operand in the
+    /// small network. Empty for [`Aim::Own`].
+    pub(super) add: Vec<Values>,
 }
 
 /// Runs the source once over all units and keeps what the layers aim at.
-pub(super) fn collect(
-    source: &Graph,
-    small: &Assembled,
-    plan: &Plan,
-    inputs: Inputs<'_>,
-    _options: &RefitOptions,
-) -> Result<Vec<Target>> {
+pub(super) fn collect(source: &Graph, small: &Assembled, plan: &Plan, inputs: Inputs<'_>) -> Result<Vec<Target>> {
     let network = Network::<f32>::new(source)?;
-    let per_unit: Vec<Result<Vec<(Values, Values)>>> = plan
+    let per_unit: Vec<Result<Vec<[Values; 2]>>> = plan
         .units
         .par_iter()
         .map(|unit| {
@@ -51,26 +47,44 @@ pub(super) fn collect(
                     Aim::Own => Vec::new(),
                     Aim::Rest { add, .. } => values(layer, *add),
                 };
-                (values(layer, layer.node), sum)
+                [values(layer, layer.node), sum]
             });
             Ok(layers.collect())
         })
         .collect();
-    let mut targets: Vec<Target> = plan.layers.iter().map(|_| Target { own: Vec::new(), sum: Vec::new() }).collect();
+    let mut targets: Vec<Target> = plan.layers.iter().map(|_| Target { own: Vec::new(), add: Vec::new() }).collect();
     for unit in per_unit {
-        for (target, (own, sum)) in targets.iter_mut().zip(unit?) {
+        for (target, [own, sum]) in targets.iter_mut().zip(unit?) {
             target.own.push(own);
-            target.sum.push(sum);
+            target.add.push(sum);
         }
     }
     Ok(targets)
 }
 
 /// The final target of a layer, `[unit]`, now that the small network's other operand is known.
-pub(super) fn complete(graph: &Graph, layer: &Layer, rows: &Rows<'_>, target: Target, stream: &Stream) -> Vec<Values> {
-    let Aim::Rest { add: _, other, affines } = &layer.aim else { return target.own };
+pub(super) fn complete(graph: &Graph, layer: &Layer, rows: &Rows<'_>, target: Target, stream: &Stream) -> Target {
+    let Aim::Rest { add: _, other, affines } = &layer.aim else { return target };
     let channels = graph.shape(layer.node).c;
-    // y = scale · x + shift from the layer to the add, all affine maps in one.
+    let (scale, shift) = chain(graph, affines, channels);
+    let least = scale.iter().fold(0.0f32, |m, s| m.max(s.abs())) * LEAST_SCALE;
+    let others = stream.of(*other);
+    let Target { mut own, mut add } = target;
+    own.par_iter_mut().zip(&mut add).enumerate().for_each(|(u, (own, sum))| {
+        let other = at_positions(layer, &rows.units[u], &others[u], 0..channels);
+        for (i, (own, (sum, other))) in own.iter_mut().zip(sum.iter().zip(&other)).enumerate() {
+            let c = i % channels;
+            if scale[c].abs() > least {
+                *own = (sum - other - shift[c]) / scale[c];
+            }
+        }
+        *sum = other;
+    });
+    Target { own, add }
+}
+
+/// y = scale · x + shift: affine maps one after the other, as one.
+pub(super) fn chain(graph: &Graph, affines: &[NodeId], channels: usize) -> (Vec<f32>, Vec<f32>) {
     let (mut scale, mut shift) = (vec![1.0f32; channels], vec![0.0f32; channels]);
     for &id in affines {
         if let Op::Affine(Affine { scale: a, shift: b }) = &graph.node(id).op {
@@ -79,19 +93,7 @@ pub(super) fn complete(graph: &Graph, layer: &Layer, rows: &Rows<'_>, target: Ta
             }
         }
     }
-    let least = scale.iter().fold(0.0f32, |m, s| m.max(s.abs())) * LEAST_SCALE;
-    let others = stream.of(*other);
-    let Target { mut own, sum } = target;
-    own.par_iter_mut().zip(sum).enumerate().for_each(|(u, (own, sum))| {
-        let other = at_positions(layer, &rows.units[u], &others[u], 0..channels);
-        for (i, (own, (sum, other))) in own.iter_mut().zip(sum.iter().zip(&other)).enumerate() {
-            let c = i % channels;
-            if scale[c].abs() > least {
-                *own = (sum - other - shift[c]) / scale[c];
-            }
-        }
-    });
-    own
+    (scale, shift)
 }
 
 /// `channels` of a tensor at a layer's positions.

@@ -10,6 +10,7 @@ use fratc::ir::{Graph, NodeId, Shape};
 use fratc::route::Route;
 
 use crate::random_graph::{Random, random_graph, random_masks};
+use crate::shared::shared;
 
 /// `graph` with a mask of zeros and ones in front of every layer that makes its own channels.
 ///
@@ -123,6 +124,32 @@ fn sliced_equals_masked_on_random_graphs_of_every_op() {
     }
     assert_eq!(ops.len(), 21, "every operation occurs: {ops:?}");
     assert!(cut > 1500 && (40..360).contains(&picked), "{cut} channels cut, {picked} heads picked");
+}
+
+#[test]
+fn sliced_equals_masked_on_the_shared_models() {
+    let names = [
+        "cnn_fmnist",
+        "dscnn_emnist",
+        "dscnn_kws",
+        "incep_cifar",
+        "mobilenetv1_vww",
+        "resnet8_cifar10",
+        "resnet8_cifar10_nhwc",
+        "resnet8_large_cifar10",
+        "vgg_cifar",
+    ];
+    for (seed, name) in names.into_iter().enumerate() {
+        let Some(path) = shared(&format!("models/{name}.onnx")) else { return };
+        let graph = fratc::load::load(&path).unwrap().graph;
+        let groups = channel_groups(&graph);
+        assert!(groups.sliceable_head(&graph).is_some(), "{name}");
+        let mut random = Random::new(seed as u64);
+        let masks = random_masks(&groups, &mut random);
+        let classes = random_classes(graph.classes(), &mut random);
+        let worst = difference(&graph, masks, &classes, &mut random, 2);
+        assert!(worst < 1e-5, "{name}: {worst}");
+    }
 }
 
 #[test]
