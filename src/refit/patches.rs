@@ -13,11 +13,11 @@ use crate::refit::RefitOptions;
 const STREAM_BYTES: usize = 384 << 20;
 /// Positions per weight of a filter: enough that the fit does not follow the sample.
 const ROWS_PER_WEIGHT: usize = 150;
-/// Bounds on the positions of one layer: means need thousands, and more than the upper bound moves no weight.
+/// Bounds on the positions of one layer: narrow filters still need stable means, and cost grows with rows.
 const ROWS: Range<usize> = 8_000..30_000;
 /// Positions of one map taken per sample: neighbours say little new.
 const POSITIONS: Range<usize> = 4..64;
-/// Every sample whose index leaves this remainder pattern forms one fold of the cross-validation.
+/// Folds of the cross-validation: samples by their index modulo this.
 pub(super) const FOLDS: usize = 4;
 
 /// A chunk of samples, as they are or mirrored.

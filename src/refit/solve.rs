@@ -16,13 +16,14 @@ use crate::refit::targets::chain;
 /// weights and fits the bias alone.
 pub const RIDGES: [f64; 7] = [1e-8, 1e-3, 1e-2, 1e-1, 1.0, 10.0, f64::INFINITY];
 
-/// With more rows than this per unknown of a filter, one held-out fold tells the ridges apart.
+/// With more rows than this per unknown of a filter, one held-out fold is taken to tell the ridges apart.
 const ROWS_FOR_ONE_FOLD: f64 = 12.0;
 
-/// Wider filters than this are judged on two held-out folds, not all: their factorisations are the whole cost.
+/// Wider filters than this are judged on two held-out folds, not all: a factorisation costs width³ per ridge.
 const WIDE: usize = 256;
 
-/// Repetitions of the fit where a ReLU follows; later ones change accuracies by less than 0.1 points.
+/// Repetitions of the fit where a ReLU follows; the figures in the module's page are with this many. Each costs
+/// one more look at all rows.
 const RELU_PASSES: usize = 4;
 
 /// New parameters of a layer.
