@@ -45,11 +45,10 @@ impl InputMap {
     /// The map followed by a per-channel affine.
     #[must_use]
     pub fn then(&self, affine: &Affine) -> Self {
-        let scaled =
-            |values: &[f64]| -> Vec<f64> { values.iter().zip(&affine.scale).map(|(v, &s)| v * f64::from(s)).collect() };
+        let scaled = |values: &[f64]| -> Vec<f64> { values.iter().zip(&affine.scale).map(|(v, s)| v * s).collect() };
         let mut offset = scaled(&self.offset);
-        for (o, &shift) in offset.iter_mut().zip(&affine.shift) {
-            *o += f64::from(shift);
+        for (o, shift) in offset.iter_mut().zip(&affine.shift) {
+            *o += shift;
         }
         Self { slope: scaled(&self.slope), offset }
     }
