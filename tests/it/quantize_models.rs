@@ -9,10 +9,12 @@ use fratc::sim;
 
 use crate::shared::shared;
 
-/// Correct answers of the float network and of the int8 program, and the samples.
+/// Correct answers of the float network and of the int8 program.
 struct Score {
     float: usize,
     int8: usize,
+    /// Samples that one of them has right and the other wrong.
+    changed: usize,
     samples: usize,
 }
 
@@ -35,23 +37,29 @@ fn score(graph: &Graph, program: &Program, contract: &InputContract, samples: &S
         let chosen = &chosen[range];
         let input = contract.normalized(samples, chosen.iter().copied(), |x| x as f32);
         let scores = network.scores(&Batch::new(graph.shape(graph.input()), chosen.len(), input)?)?;
-        let mut right = [0; 2];
+        let mut counts = [0; 3];
         for (k, &i) in chosen.iter().enumerate() {
-            right[0] += usize::from(scores.argmax(k) == samples.labels[i] as usize);
-            right[1] += usize::from(sim::predict(program, samples.sample(i)) == samples.labels[i] as usize);
+            let float = scores.argmax(k) == samples.labels[i] as usize;
+            let int8 = sim::predict(program, samples.sample(i)) == samples.labels[i] as usize;
+            counts[0] += usize::from(float);
+            counts[1] += usize::from(int8);
+            counts[2] += usize::from(float != int8);
         }
-        Ok(right)
+        Ok(counts)
     })
     .expect("runs");
-    Score { float: counts.iter().map(|c| c[0]).sum(), int8: counts.iter().map(|c| c[1]).sum(), samples: n }
+    let [float, int8, changed] = [0, 1, 2].map(|k| counts.iter().map(|c| c[k]).sum());
+    Score { float, int8, changed, samples: n }
 }
 
-/// Quantizes a shared model and holds int8 to within a point of float on up to `limit` test samples.
+/// Quantizes a shared model and holds int8 to within a point of float on up to `limit` test samples; where that is
+/// not the whole split, two standard deviations of the samples that changed sides are allowed beside.
 fn check_accuracy(name: &str, limit: usize) {
     let Some((graph, case)) = load(name) else { return };
     let calibration = case.calibration().expect("calibration data");
     let program = program(&graph, &case, &calibration, &Options::default());
-    let Score { float, int8, samples } = score(&graph, &program, &case.input, &case.test().expect("test data"), limit);
+    let test = case.test().expect("test data");
+    let Score { float, int8, changed, samples } = score(&graph, &program, &case.input, &test, limit);
     let points = |n: usize| 100.0 * n as f64 / samples as f64;
     eprintln!(
         "{name}: {samples} samples, float {:.2} %, int8 {:.2} % ({:+.2})",
@@ -59,7 +67,9 @@ fn check_accuracy(name: &str, limit: usize) {
         points(int8),
         points(int8) - points(float)
     );
-    assert!(points(int8) >= points(float) - 1.0, "{name}: int8 loses more than a point");
+    let chance = if samples < test.len() { 2.0 * (changed as f64).sqrt() } else { 0.0 };
+    let lost = float as f64 - int8 as f64;
+    assert!(lost <= 0.01 * samples as f64 + chance, "{name}: int8 loses more than a point");
 }
 
 macro_rules! accuracy {
@@ -84,8 +94,8 @@ macro_rules! accuracy {
 accuracy! {
     resnet8_cifar10: 1000,
     resnet8_cifar10_lossless: 200,
-    resnet8_large_cifar10: 200,
-    resnet8_large_cifar10_lossless: 100,
+    resnet8_large_cifar10: 600,
+    resnet8_large_cifar10_lossless: 200,
     vgg_cifar: 1000,
     incep_cifar: 1000,
     cnn_fmnist: 1000,
@@ -107,12 +117,12 @@ fn layout_of_the_source_does_not_matter() {
 fn a_network_with_dead_filters_quantizes_on_random_inputs() {
     let Some((graph, case)) = load("mobilenetv1_vww") else { return };
     let program = program(&graph, &case, &Samples::random(&case.input, 32, 1), &Options::default());
-    let dead = program.layers.iter().filter_map(|layer| match &layer.op {
-        Op::Depthwise(conv) => {
-            let channels = program.tensor(layer.output).shape.c;
-            Some((0..channels).filter(|c| conv.weights[*c..].iter().step_by(channels).all(|w| *w == 0)).count())
+    let dead = program.layers.iter().map(|layer| match &layer.op {
+        Op::Conv(conv) => {
+            let filter = conv.weights.len() / program.tensor(layer.output).shape.c;
+            conv.weights.chunks_exact(filter).filter(|f| f.iter().all(|w| *w == 0)).count()
         }
-        _ => None,
+        _ => 0,
     });
-    assert!(dead.sum::<usize>() > 100, "the model's dead depthwise filters are not zero");
+    assert!(dead.sum::<usize>() > 900, "the model's dead filters are not zero");
 }
