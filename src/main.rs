@@ -1,1 +1,7 @@
-fn main() {}
+//! The `fratc` command; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fratc::cli::main()
+}

@@ -1,1 +1,33 @@
-//! (in progress)
+//! One function per command, joining the stages.
+//!
+//! In: options as plain structs. Out: plain data ([`crate::report`]) or files written whole through
+//! [`crate::output`]. What is going on is told to a [`Progress`]; nothing here prints or reads the clock.
+
+mod assemble;
+mod attribute;
+mod build;
+mod calibration;
+mod demo;
+mod emit;
+mod inspect;
+mod progress;
+mod quantize;
+mod route;
+mod score;
+mod source;
+mod targets;
+mod verify;
+
+pub use crate::attribute::Method;
+pub use assemble::{AssembleOptions, assemble};
+pub use attribute::{AttributeOptions, attribute};
+pub use build::{BuildOptions, Outcome, build};
+pub use demo::{DemoOptions, demo};
+pub use emit::{EmitOptions, emit};
+pub use inspect::inspect;
+pub use progress::{Progress, Silent};
+pub use quantize::{QuantizeOptions, quantize};
+pub use route::RouteOptions;
+pub use source::Source;
+pub use targets::{TargetRow, targets};
+pub use verify::{VerifyOptions, verify};

@@ -1,1 +1,300 @@
-//! (in progress)
+//! The command line as users meet it: bad input and its answers, help, and what stays behind.
+//!
+//! Every bad input must end in one paragraph that says what, where and a way out, with exit code 2 (1 where the
+//! answer is "does not fit"), without a panic and without a half-written output.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use fratc::data::Samples;
+use fratc::demo;
+
+fn fratc() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fratc"));
+    command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+    command
+}
+
+/// A folder with a small model, its data and a case file, to be spoiled in one place at a time.
+struct Fixture {
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let fixture = Self { dir: tempfile::tempdir().expect("temporary folder") };
+        let demo = demo::case();
+        fixture.write("net.onnx", demo::model_bytes());
+        fixture.write("labels.txt", demo.label_names.join("\n").as_bytes());
+        fixture.write("calib.bin", &records(&demo.calibration, 8));
+        fixture.write("test.bin", &records(&demo.test, 4));
+        fixture.write("case.toml", fixture.case().as_bytes());
+        fixture
+    }
+
+    fn case(&self) -> String {
+        let [h, w, c] = demo::case().input.shape;
+        let input = &demo::case().input;
+        let split = |file: &str| {
+            format!(
+                "{{ format = \"records\", path = \"{file}\", label_bytes = 1, dtype = \"u8\", shape = [{h}, {w}, {c}], layout = \"hwc\" }}"
+            )
+        };
+        format!(
+            "[model]\npath = \"net.onnx\"\n\n[input]\nkind = \"image\"\nshape = [{h}, {w}, {c}]\nscale = {}\nmean = {:?}\nstd = {:?}\n\n\
+             [data]\nlabels = \"labels.txt\"\ncalibration = {}\ntest = {}\n",
+            input.scale,
+            input.mean,
+            input.std,
+            split("calib.bin"),
+            split("test.bin"),
+        )
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).expect("written");
+    }
+
+    fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(name)).expect("text");
+        assert!(text.contains(from), "{name} holds no {from:?}");
+        self.write(name, text.replace(from, to).as_bytes());
+    }
+
+    fn run(&self, words: &str) -> Output {
+        fratc().current_dir(self.dir.path()).args(words.split_whitespace()).output().expect("fratc runs")
+    }
+
+    fn listing(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.dir.path())
+            .expect("listing")
+            .map(|e| e.expect("entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+/// The first `per_class` samples of every class as label byte and raw bytes.
+fn records(samples: &Samples, per_class: usize) -> Vec<u8> {
+    let mut seen = std::collections::BTreeMap::new();
+    let mut out = Vec::new();
+    for i in 0..samples.len() {
+        let n = seen.entry(samples.labels[i]).or_insert(0);
+        if *n < per_class {
+            *n += 1;
+            out.push(samples.labels[i] as u8);
+            out.extend_from_slice(samples.sample(i));
+        }
+    }
+    out
+}
+
+const BUILD: &str = "build case.toml --classes 0,1,2 --target qemu-m4 --out out";
+
+/// One bad input: a name, how to spoil the fixture, and the command.
+type Bad = (&'static str, fn(&Fixture), &'static str);
+
+const TABLE: &[Bad] = &[
+    ("missing case file", |_| {}, "build nowhere.toml --classes 0,1 --target qemu-m4 --out out"),
+    ("case file with a typo", |f| f.edit("case.toml", "scale", "scael"), BUILD),
+    ("missing model", |f| fs::remove_file(f.path("net.onnx")).expect("removed"), BUILD),
+    ("empty model", |f| f.write("net.onnx", b""), BUILD),
+    ("truncated model", |f| f.write("net.onnx", &demo::model_bytes()[..demo::model_bytes().len() / 2]), BUILD),
+    ("model that is no ONNX", |f| f.write("net.onnx", b"\x89PNG\r\n\x1a\n and so on"), BUILD),
+    (
+        "model of another hash",
+        |f| {
+            f.edit("case.toml", "path = \"net.onnx\"", &format!("path = \"net.onnx\"\nsha256 = \"{}\"", "0".repeat(64)))
+        },
+        BUILD,
+    ),
+    ("unsupported operator", |f| f.write("net.onnx", &renamed("Relu", "Asin")), BUILD),
+    ("weight that is no number", |f| f.write("net.onnx", &with_nan()), BUILD),
+    ("unknown class", |_| {}, "build case.toml --classes sotp,dock --target qemu-m4 --out out"),
+    ("class index out of range", |_| {}, "build case.toml --classes 0,99 --target qemu-m4 --out out"),
+    ("one class", |_| {}, "build case.toml --classes 0 --target qemu-m4 --out out"),
+    ("class twice", |_| {}, "build case.toml --classes 0,0 --target qemu-m4 --out out"),
+    ("class without samples", |f| without_class(f, 1), BUILD),
+    ("wrong image size", |f| f.edit("case.toml", "24, 24", "28, 28"), BUILD),
+    (
+        "truncated records",
+        |f| {
+            let b = fs::read(f.path("test.bin")).expect("read");
+            f.write("test.bin", &b[..b.len() - 7]);
+        },
+        BUILD,
+    ),
+    (
+        "label out of range",
+        |f| {
+            let mut b = fs::read(f.path("calib.bin")).expect("read");
+            b[0] = 200;
+            f.write("calib.bin", &b);
+        },
+        BUILD,
+    ),
+    ("labels file too short", |f| f.write("labels.txt", b"one\ntwo\n"), BUILD),
+    ("corrupt image", corrupt_image, BUILD),
+    (
+        "output folder is not ours",
+        |f| {
+            fs::create_dir(f.path("out")).expect("made");
+            f.write("out/precious.txt", b"keep me");
+        },
+        BUILD,
+    ),
+    ("output folder is read-only", read_only, BUILD),
+    ("output is a file", |f| f.write("out", b"keep me"), BUILD),
+    ("output parent is missing", |_| {}, "build case.toml --classes 0,1,2 --target qemu-m4 --out no/such/out"),
+    ("unknown target", |_| {}, "build case.toml --classes 0,1,2 --target nrf52840 --out out"),
+    ("no target", |_| {}, "build case.toml --classes 0,1,2 --out out"),
+    ("keep out of range", |_| {}, "build case.toml --classes 0,1,2 --target qemu-m4 --out out --keep 1.5"),
+    ("keep and max-drop", |_| {}, "build case.toml --classes 0,1,2 --target qemu-m4 --out out --keep 0.5 --max-drop 1"),
+    ("does not fit", tiny_board, "build case.toml --classes 0,1,2 --target tiny.toml --out out --keep 1"),
+    (
+        "damaged library",
+        |f| f.write("old.frat", b"frat? no"),
+        "build case.toml --classes 0,1,2 --target qemu-m4 --out out --library old.frat",
+    ),
+    ("no program", |_| {}, "emit labels.txt --target qemu-m4 --out out"),
+    ("no crate", |_| {}, "verify ."),
+    ("unknown command", |_| {}, "biuld case.toml"),
+];
+
+/// The model with one operator's name replaced by another of the same length.
+fn renamed(from: &str, to: &str) -> Vec<u8> {
+    let mut bytes = demo::model_bytes().to_vec();
+    let needle = [&[0x22, from.len() as u8], from.as_bytes()].concat();
+    let at = bytes.windows(needle.len()).position(|w| w == needle).expect("the operator occurs");
+    bytes[at + 2..at + 2 + to.len()].copy_from_slice(to.as_bytes());
+    bytes
+}
+
+fn with_nan() -> Vec<u8> {
+    let mut graph = fratc::load::load_bytes(demo::model_bytes(), "markers.onnx").expect("loads").graph;
+    for node in &mut graph.nodes {
+        if let fratc::ir::op::Op::Conv(conv) = &mut node.op {
+            conv.weight[3] = f32::NAN;
+        }
+    }
+    fratc::ir::onnx::to_onnx(&graph, "test")
+}
+
+fn read_only(f: &Fixture) {
+    fs::create_dir(f.path("out")).expect("made");
+    let mut permissions = fs::metadata(f.path("out")).expect("metadata").permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(f.path("out"), permissions).expect("set");
+}
+
+fn without_class(f: &Fixture, class: u8) {
+    let record = 1 + demo::case().input.shape.iter().product::<usize>();
+    let bytes = fs::read(f.path("calib.bin")).expect("read");
+    f.write("calib.bin", &bytes.chunks(record).filter(|r| r[0] != class).collect::<Vec<_>>().concat());
+}
+
+fn corrupt_image(f: &Fixture) {
+    for name in &demo::case().label_names {
+        let dir = f.path("pics").join(name);
+        fs::create_dir_all(&dir).expect("made");
+        fs::write(dir.join("a.png"), b"\x89PNG\r\n\x1a\nbroken").expect("written");
+    }
+    let case = f.case();
+    let line = case.lines().find(|l| l.starts_with("calibration")).expect("line").to_string();
+    f.edit("case.toml", &line, "calibration = { format = \"folder\", path = \"pics\" }");
+}
+
+fn tiny_board(f: &Fixture) {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/qemu-m4.toml")).expect("target");
+    let sizes =
+        |line: &str| if line.trim_start().starts_with("size") { "size = 1024".to_string() } else { line.to_string() };
+    f.write("tiny.toml", text.lines().map(sizes).collect::<Vec<_>>().join("\n").as_bytes());
+}
+
+#[test]
+fn bad_input_gets_one_paragraph_and_leaves_nothing() {
+    let mut report = String::new();
+    for (name, spoil, words) in TABLE {
+        let fixture = Fixture::new();
+        spoil(&fixture);
+        let before = fixture.listing();
+        let output = fixture.run(words);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let stderr: Vec<&str> = stderr.lines().filter(|l| !l.starts_with("fratc: ")).collect();
+        let dir = fixture.dir.path().to_string_lossy().into_owned();
+        let _ = writeln!(report, "## {name}\n$ fratc {words}\n{}", stderr.join("\n").replace(&dir, "[DIR]"));
+        let _ = writeln!(report, "exit code {:?}\n", output.status.code());
+        assert!(!stderr.iter().any(|l| l.contains("panicked")), "{name}: panic\n{}", stderr.join("\n"));
+        assert!(output.stdout.is_empty(), "{name}: data on stdout");
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{name}: exit {:?}", output.status.code());
+        assert_eq!(fixture.listing(), before, "{name}: something was left behind");
+    }
+    insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false}, {
+        insta::assert_snapshot!("cli-bad-input", report);
+    });
+}
+
+#[test]
+fn a_full_disk_leaves_nothing() {
+    let fixture = Fixture::new();
+    let before = fixture.listing();
+    // A limit on file sizes stands in for a full disk: the write fails half-way.
+    let output = Command::new("sh")
+        .current_dir(fixture.dir.path())
+        .args([
+            "-c",
+            "ulimit -f 4; trap '' XFSZ; exec \"$0\" assemble case.toml --classes 0,1,2 --keep 1 --out small.onnx",
+        ])
+        .arg(env!("CARGO_BIN_EXE_fratc"))
+        .output()
+        .expect("sh runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("output/write"), "{stderr}");
+    assert_eq!(fixture.listing(), before);
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_leaves_nothing() {
+    use std::io::{BufRead as _, BufReader};
+    let fixture = Fixture::new();
+    let before = fixture.listing();
+    let mut child = fratc()
+        .current_dir(fixture.dir.path())
+        .args(BUILD.split(' '))
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("fratc runs");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let verify = lines.by_ref().map_while(Result::ok).find(|l| l == "fratc: verify");
+    assert!(verify.is_some(), "the build ended before it verified");
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(child.wait().expect("ended").code(), Some(2), "{rest:?}");
+    assert!(rest.iter().any(|l| l.contains("interrupted")), "{rest:?}");
+    assert_eq!(fixture.listing(), before);
+}
+
+#[test]
+fn help_names_every_command() {
+    let output = fratc().arg("--help").output().expect("fratc runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for command in
+        ["build", "demo", "inspect", "attribute", "assemble", "quantize", "emit", "verify", "targets", "completions"]
+    {
+        assert!(text.contains(&format!("\n  {command} ")), "{command} is missing:\n{text}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let output = fratc().args(["completions", shell]).output().expect("fratc runs");
+        assert!(output.status.success() && output.stdout.len() > 1000);
+    }
+}

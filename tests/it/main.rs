@@ -4,6 +4,7 @@ mod arrows;
 mod assemble;
 mod attribute;
 mod bench;
+mod build;
 mod cli;
 mod data;
 mod demo;

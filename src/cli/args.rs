@@ -1,0 +1,86 @@
+//! Arguments that several commands share.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::pipeline::{Method, RouteOptions};
+
+/// Which channels are critical for a class.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum MethodArg {
+    /// Positive derivatives of the class score with respect to the feature maps
+    Frat,
+    /// Positive contributions of channels to the next layer (the paper's revision)
+    Contribution,
+    /// First-order Taylor: |gradient × activation|
+    Taylor,
+    /// Mean activation
+    Activation,
+    /// L1 norm of the filters, the same for all classes
+    L1,
+    /// Random scores, as a control
+    Random,
+}
+
+impl From<MethodArg> for Method {
+    fn from(arg: MethodArg) -> Self {
+        match arg {
+            MethodArg::Frat => Self::Frat,
+            MethodArg::Contribution => Self::Contribution,
+            MethodArg::Taylor => Self::Taylor,
+            MethodArg::Activation => Self::Activation,
+            MethodArg::L1 => Self::L1,
+            MethodArg::Random => Self::Random,
+        }
+    }
+}
+
+/// How large the route is.
+#[derive(Debug, Args)]
+pub struct RouteArgs {
+    /// Wanted classes in the order of the outputs: names or indices, comma-separated [default: the case's, else all]
+    #[arg(long, value_delimiter = ',', value_name = "A,B,C")]
+    pub classes: Vec<String>,
+    /// Keep this share of the channels of every group, 0 to 1 [default: the smallest that loses at most 1 point on
+    /// held-out calibration samples; everything if all classes are wanted]
+    #[arg(long, value_name = "RATIO", conflicts_with = "max_drop")]
+    pub keep: Option<f64>,
+    /// Accuracy to give away at most, in points below the masked source; more on the test split is exit code 1
+    #[arg(long, value_name = "POINTS")]
+    pub max_drop: Option<f64>,
+    /// How critical channels are found [default: frat]
+    #[arg(long, value_enum)]
+    pub method: Option<MethodArg>,
+    /// Use this route library (`fratc attribute`) instead of attributing again
+    #[arg(long, value_name = "FILE.frat")]
+    pub library: Option<PathBuf>,
+    /// Refit the kept weights to the source's activations, without training (the default)
+    #[arg(long, overrides_with = "no_refit")]
+    pub refit: bool,
+    /// Leave the sliced weights as they are
+    #[arg(long, overrides_with = "refit")]
+    pub no_refit: bool,
+    /// Seed of every random choice [default: 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+impl RouteArgs {
+    /// As the pipeline takes them.
+    pub fn options(&self) -> RouteOptions {
+        RouteOptions {
+            classes: self.classes.clone(),
+            keep: self.keep,
+            max_drop: self.max_drop,
+            method: self.method.map(Into::into),
+            library: self.library.clone(),
+            refit: match (self.refit, self.no_refit) {
+                (true, _) => Some(true),
+                (_, true) => Some(false),
+                (false, false) => None,
+            },
+            seed: self.seed,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `fratc assemble`.
+
+use std::path::PathBuf;
+
+use crate::cli::Shell;
+use crate::cli::args::RouteArgs;
+use crate::diag::Result;
+use crate::pipeline::{self, AssembleOptions};
+
+/// Cut the routes of the wanted classes out of a model and write the small float network as ONNX
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: fratc assemble signs.toml --classes left,right,stop --out stop-sign.onnx")]
+pub struct Cmd {
+    /// Case file: model, input contract and data
+    case: PathBuf,
+    /// The ONNX file to write
+    #[arg(long, short, value_name = "FILE.onnx")]
+    out: PathBuf,
+    #[command(flatten)]
+    route: RouteArgs,
+}
+
+impl Cmd {
+    pub fn run(&self, shell: &Shell) -> Result<()> {
+        let options = AssembleOptions { route: self.route.options(), out: self.out.clone() };
+        let summary = pipeline::assemble(&self.case, &options, shell)?;
+        shell.print(&summary, |s| {
+            format!(
+                "{}: {} classes, {} params, {} of {} MACs, keep {:.3}\n",
+                s.path,
+                s.classes.len(),
+                s.params,
+                s.macs,
+                s.source_macs,
+                s.keep
+            )
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! `fratc emit`.
+
+use std::path::PathBuf;
+
+use crate::cli::Shell;
+use crate::diag::Result;
+use crate::pipeline::{self, EmitOptions};
+
+/// Write the crate of an int8 program, without verifying it
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: fratc emit stop-sign.int8 --target nrf52840dk --out stop-sign\nThen: fratc verify stop-sign"
+)]
+pub struct Cmd {
+    /// int8 program, as `fratc quantize` writes it
+    program: PathBuf,
+    /// Board or emulated machine (see `fratc targets`), or the path of a target file
+    #[arg(long)]
+    target: String,
+    /// Folder of the crate; new, empty, or made by fratc
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Cmd {
+    pub fn run(&self, shell: &Shell) -> Result<()> {
+        let options = EmitOptions { target: self.target.clone(), out: self.out.clone() };
+        let summary = pipeline::emit(&self.program, &options, shell)?;
+        shell.print(&summary, |s| {
+            format!("{}: {} files, arena {} B, weights {} B\n", s.path, s.files, s.arena_bytes, s.weights_bytes)
+        })
+    }
+}

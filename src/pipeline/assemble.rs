@@ -1,0 +1,58 @@
+//! `fratc assemble`: the small float network as ONNX.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::diag::Result;
+use crate::ir::onnx;
+use crate::output;
+use crate::pipeline::{Progress, RouteOptions, Source, route};
+use crate::report::SCHEMA;
+
+/// What the user wants.
+#[derive(Debug, Clone)]
+pub struct AssembleOptions {
+    /// Classes and size.
+    pub route: RouteOptions,
+    /// The ONNX file to write.
+    pub out: PathBuf,
+}
+
+/// What `assemble --json` prints.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Layout version.
+    pub schema: u32,
+    /// The file written.
+    pub path: String,
+    /// Class names in output order.
+    pub classes: Vec<String>,
+    /// Share of channels kept.
+    pub keep: f64,
+    /// Weights and biases.
+    pub params: usize,
+    /// Multiply-accumulates per sample.
+    pub macs: u64,
+    /// Those of the source.
+    pub source_macs: u64,
+}
+
+/// Cuts the wanted classes out of the case's network and writes the result.
+pub fn assemble(case: &Path, options: &AssembleOptions, progress: &dyn Progress) -> Result<Summary> {
+    progress.stage("load");
+    let source = Source::open(case)?;
+    let classes = source.classes(&options.route.classes)?;
+    let cut = route::cut(&source, &classes, &options.route.resolve(&source)?, progress)?;
+    progress.stage("write");
+    output::write_file(&options.out, &onnx::to_onnx(&cut.graph, env!("CARGO_PKG_VERSION")))?;
+    Ok(Summary {
+        schema: SCHEMA,
+        path: options.out.display().to_string(),
+        classes: source.names(&classes),
+        keep: cut.route.keep,
+        params: cut.graph.params(),
+        macs: cut.graph.macs(),
+        source_macs: source.graph.macs(),
+    })
+}

@@ -1,0 +1,298 @@
+//! `fratc build`: everything up to a verified crate.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::data::Samples;
+use crate::diag::{Diag, Result};
+use crate::emit::{self, EmittedFile};
+use crate::output;
+use crate::pipeline::emit::{PROGRAM_FILE, facts, golden};
+use crate::pipeline::{Progress, RouteOptions, Source, calibration, quantize, route, score};
+use crate::plan::{self, Plan};
+use crate::qir::{self, Program};
+use crate::report::{self, Accuracy, ClassAccuracy};
+use crate::target::{Needs, Target, check_fit};
+use crate::{sim, verify};
+
+/// Random inputs that stand in for test samples where a case has none.
+const RANDOM_INPUTS: usize = 64;
+
+/// Test samples to run in QEMU by default: enough to meet every class, seconds even for a slow network.
+const QEMU_SAMPLES: usize = 64;
+
+/// What the user wants; what is `None` the case file decides, else the default.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// Classes and size.
+    pub route: RouteOptions,
+    /// Board; the case's if not given.
+    pub target: Option<String>,
+    /// Folder of the crate; the case's if not given.
+    pub out: Option<PathBuf>,
+    /// Test samples to run in QEMU; the case's, else 64, if not given.
+    pub qemu_samples: Option<usize>,
+    /// Calibrate on this many random inputs.
+    pub random_calibration: Option<usize>,
+}
+
+/// [`BuildOptions`] with the case file's options and the defaults filled in.
+struct Settings {
+    out: PathBuf,
+    target: Target,
+    route: route::Wanted,
+    qemu_samples: usize,
+    random_calibration: Option<usize>,
+}
+
+impl Settings {
+    fn resolve(source: &Source, options: &BuildOptions) -> Result<Self> {
+        let case = &source.case.options;
+        let Some(out) = options.out.clone().or_else(|| case.out.clone()) else {
+            return Diag::new("build/no-out", "no output folder is given")
+                .help("add --out DIR, or `out` to [build] in the case file")
+                .err();
+        };
+        output::check_folder(&out)?;
+        let Some(target) = options.target.as_ref().or(source.case.target.as_ref()) else {
+            return Diag::new("build/no-target", "no target is given")
+                .help("add --target BOARD (`fratc targets` lists them), or `target` to the case file")
+                .err();
+        };
+        Ok(Self {
+            out,
+            target: Target::load(target)?,
+            route: options.route.resolve(source)?,
+            qemu_samples: options.qemu_samples.or(case.verify_samples).unwrap_or(QEMU_SAMPLES),
+            random_calibration: options.random_calibration.or(case.random_calibration),
+        })
+    }
+}
+
+/// A report, and the reason why the answer is no, if it is. Then no crate was written.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Everything measured; `None` if the program did not get as far as being built.
+    pub report: report::Build,
+    /// Why the answer is no.
+    pub refused: Option<Box<Diag>>,
+}
+
+/// Builds the crate that `options` ask for from the case file at `case`.
+pub fn build(case: &Path, options: &BuildOptions, progress: &dyn Progress) -> Result<Outcome> {
+    if let Some(out) = &options.out {
+        // Before anything slow: the user should not wait to hear that the folder is taken.
+        output::check_folder(out)?;
+    }
+    progress.stage("load");
+    let source = Source::open(case)?;
+    build_source(&source, options, progress)
+}
+
+/// The same from a source in memory.
+pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Progress) -> Result<Outcome> {
+    let settings = Settings::resolve(source, options)?;
+    let Settings { out, target, route: wanted, .. } = &settings;
+    let name = quantize::crate_name(out)?;
+    let classes = source.classes(&options.route.classes)?;
+    let mut notes = Vec::new();
+    if settings.random_calibration.is_some() {
+        notes.push("calibrated on random inputs: ranges are guesses, check the accuracy on real data".to_string());
+    }
+
+    let cut = route::cut(source, &classes, wanted, progress)?;
+    progress.stage("quantize");
+    let samples = quantize::samples(source, &classes, settings.random_calibration, wanted.seed)?;
+    let words = words(source, &classes, &cut, &settings);
+    let program = quantize::lower(source, &cut.graph, &classes, &samples, &name, words)?;
+
+    progress.stage("plan");
+    let plan = plan::plan(&program)?;
+    check_fit(target, needs(&plan, None, None))?;
+
+    progress.stage("score");
+    let inputs = inputs(source, &classes, wanted.seed);
+    let accuracy = accuracy(source, &classes, &cut, &program, &inputs)?;
+
+    progress.stage("emit");
+    let files = emit::emit(
+        &program,
+        &plan,
+        target,
+        &emit::Options { samples: golden(&program, &inputs), ..emit::Options::default() },
+    )?;
+    progress.stage("verify");
+    let wanted_runs = verify::Options { qemu_samples: settings.qemu_samples, ..verify::Options::default() };
+    let verification = verify::verify(&files, &program, &inputs, target, &wanted_runs)?;
+    notes.extend(verification.no_qemu.iter().chain(&verification.no_footprint).cloned());
+    let flash = verification.footprint.as_ref().map(|f| report::Flash {
+        weights_bytes: f.weights_bytes,
+        tables_bytes: f.tables_bytes,
+        code_bytes: f.code_bytes,
+        total_bytes: f.total_bytes,
+    });
+    let stack = verification.qemu.as_ref().map(|q| q.stack_bytes);
+    let fits = check_fit(target, needs(&plan, flash.as_ref().map(|f| f.total_bytes), stack));
+    let report = report::Build {
+        schema: report::SCHEMA,
+        fratc_version: env!("CARGO_PKG_VERSION"),
+        model: report::Model {
+            path: source.model_path.clone(),
+            sha256: source.sha256.clone(),
+            params: source.graph.params(),
+            macs: source.graph.macs(),
+        },
+        classes: program.classes.clone(),
+        method: cut.method.clone(),
+        target: target.name.clone(),
+        route: cut.route,
+        accuracy,
+        assembled: report::Assembled { params: cut.graph.params(), macs: cut.graph.macs(), channels: cut.channels },
+        flash,
+        ram: ram(&plan, stack),
+        verify: report::Verify {
+            host: Some(report::HostRun {
+                samples: verification.host.samples,
+                mismatches: verification.host.mismatches,
+            }),
+            qemu: verification.qemu.as_ref().map(|q| report::QemuRun {
+                machine: q.machine.clone(),
+                samples: q.samples,
+                mismatches: q.mismatches,
+                instructions_per_inference: Some(q.instructions_per_inference),
+            }),
+        },
+        notes,
+        seconds: BTreeMap::new(),
+    };
+    let refused = verification.check().err().or_else(|| fits.err()).or_else(|| gate(&report, wanted.max_drop).err());
+    if refused.is_none() {
+        progress.stage("write");
+        write(&report, &program, &plan, target, golden(&program, &inputs), out)?;
+    }
+    Ok(Outcome { report, refused })
+}
+
+/// Inputs to verify on: the wanted classes' test samples, or random ones.
+fn inputs(source: &Source, classes: &[usize], seed: u64) -> Samples {
+    match &source.test {
+        Some(test) => test.select(&calibration::of_classes(test, classes)),
+        None => Samples::random(&source.case.input, RANDOM_INPUTS, seed),
+    }
+}
+
+fn accuracy(
+    source: &Source,
+    classes: &[usize],
+    cut: &route::Cut,
+    program: &Program,
+    inputs: &Samples,
+) -> Result<Option<Accuracy>> {
+    if source.test.is_none() || inputs.is_empty() {
+        return Ok(None);
+    }
+    let indices: Vec<usize> = (0..inputs.len()).collect();
+    let truth = score::wanted(inputs, &indices, classes);
+    let own: Vec<usize> = (0..classes.len()).collect();
+    let source_rows = score::scores(&source.graph, &source.case.input, inputs, &indices)?;
+    let small_rows = score::scores(&cut.graph, &source.case.input, inputs, &indices)?;
+    let raw: Vec<&[u8]> = (0..inputs.len()).map(|i| inputs.sample(i)).collect();
+    let int8: Vec<usize> = sim::run_many(program, &raw).into_iter().map(score::argmax).collect();
+    let masked = score::masked(&source_rows, classes);
+    let over_all: Vec<usize> = source_rows
+        .iter()
+        .map(|row| {
+            let winner = score::argmax(row.iter().copied());
+            classes.iter().position(|&c| c == winner).unwrap_or(usize::MAX)
+        })
+        .collect();
+    let of_class = |predicted: &[usize], class: usize| {
+        let pairs = predicted.iter().zip(&truth).filter(|(_, t)| **t == class);
+        let (hits, n) = pairs.fold((0, 0), |(hits, n), (p, t)| (hits + usize::from(p == t), n + 1));
+        (n, hits as f64 / n.max(1) as f64)
+    };
+    let per_class = program.classes.iter().enumerate().map(|(k, name)| {
+        let (samples, source_masked) = of_class(&masked, k);
+        (name.clone(), ClassAccuracy { samples, source_masked, int8: of_class(&int8, k).1 })
+    });
+    Ok(Some(Accuracy {
+        samples: inputs.len(),
+        source_all: score::accuracy(&over_all, &truth),
+        source_masked: score::accuracy(&masked, &truth),
+        assembled_f32: score::accuracy(&score::masked(&small_rows, &own), &truth),
+        int8: score::accuracy(&int8, &truth),
+        per_class: per_class.collect(),
+    }))
+}
+
+/// Only `--max-drop` makes accuracy a reason to refuse.
+fn gate(report: &report::Build, max_drop: Option<f64>) -> Result<()> {
+    let (Some(drop), Some(accuracy)) = (max_drop, &report.accuracy) else { return Ok(()) };
+    let lost = (accuracy.source_masked - accuracy.int8) * 100.0;
+    if lost <= drop + 1e-9 {
+        return Ok(());
+    }
+    Diag::no("build/max-drop", "the crate loses more accuracy on the test split than --max-drop allows")
+        .expected(format!("at most {drop} points below the masked source"), format!("{lost:.2} points"))
+        .help("allow more with --max-drop, or keep more with --keep")
+        .err()
+}
+
+fn needs(plan: &Plan, flash: Option<u64>, stack: Option<u64>) -> Needs {
+    let constants = (plan.sizes.weights_bytes + plan.sizes.tables_bytes) as u64;
+    Needs {
+        flash: flash.unwrap_or(constants),
+        arena: plan.arena_bytes as u64,
+        other_ram: plan.input_bytes as u64 + stack.unwrap_or(0),
+    }
+}
+
+fn ram(plan: &Plan, stack: Option<u64>) -> report::Ram {
+    let (arena, input) = (plan.arena_bytes as u64, plan.input_bytes as u64);
+    report::Ram {
+        arena_bytes: arena,
+        input_bytes: input,
+        stack_bytes: stack,
+        total_bytes: arena + input + stack.unwrap_or(0),
+    }
+}
+
+/// The options that shape the program, for file headers.
+fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settings) -> Vec<String> {
+    let mut words =
+        vec![format!("--classes {}", source.names(classes).join(",")), format!("--keep {}", cut.route.keep)];
+    if let Some(method) = &cut.method {
+        words.push(format!("--method {method}"));
+        if !cut.route.refit {
+            words.push("--no-refit".into());
+        }
+    }
+    if let Some(n) = settings.random_calibration {
+        words.push(format!("--random-calibration {n}"));
+    }
+    words.push(format!("--seed {}", settings.route.seed));
+    words
+}
+
+/// Emits again, now with the measured figures in the README, and writes the folder whole.
+fn write(
+    report: &report::Build,
+    program: &Program,
+    plan: &Plan,
+    target: &Target,
+    samples: Vec<emit::Sample>,
+    out: &Path,
+) -> Result<()> {
+    let options = emit::Options { facts: facts(report), samples, ..emit::Options::default() };
+    let mut files: Vec<(String, Vec<u8>)> = emit::emit(program, plan, target, &options)?
+        .into_iter()
+        .map(|EmittedFile { path, bytes }| (path, bytes))
+        .collect();
+    let mut kept = report.clone();
+    kept.model.path = program.provenance.models.first().map_or_else(String::new, |(name, _)| name.clone());
+    let json = serde_json::to_vec_pretty(&kept)
+        .map_err(|e| Box::new(Diag::new("build/report", format!("cannot write the report: {e}"))))?;
+    files.push((output::MARKER.into(), json));
+    files.push((PROGRAM_FILE.into(), qir::to_bytes(program)?));
+    output::write_folder(out, &files)
+}

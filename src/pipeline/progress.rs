@@ -1,0 +1,18 @@
+//! How a pipeline tells what it is doing.
+
+/// Receives stages and remarks. The CLI shows them as bars and lines and takes the times.
+pub trait Progress: Sync {
+    /// A stage begins; the one before it has ended.
+    fn stage(&self, name: &'static str);
+    /// Something the user should know, for example what was skipped.
+    fn note(&self, text: &str);
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn stage(&self, _: &'static str) {}
+    fn note(&self, _: &str) {}
+}

@@ -1,0 +1,151 @@
+//! `fratc verify`: an emitted crate against the program it was made from.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Case, Samples};
+use crate::diag::{Diag, Result};
+use crate::emit::EmittedFile;
+use crate::output;
+use crate::pipeline::Progress;
+use crate::pipeline::emit::{PROGRAM_FILE, random_inputs};
+use crate::qir::{self, Program};
+use crate::report::{HostRun, QemuRun, SCHEMA};
+use crate::target::Target;
+use crate::verify;
+
+/// Random inputs where no case is given.
+const RANDOM_INPUTS: usize = 64;
+
+/// What the user wants.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// Case whose test samples are the inputs.
+    pub case: Option<PathBuf>,
+    /// Inputs to run in QEMU.
+    pub qemu_samples: usize,
+    /// Another board than the crate was emitted for.
+    pub target: Option<String>,
+}
+
+/// What `verify --json` prints.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Layout version.
+    pub schema: u32,
+    /// The crate's folder.
+    pub path: String,
+    /// Board.
+    pub target: String,
+    /// The crate on this machine.
+    pub host: HostRun,
+    /// The crate in QEMU; `null` if it did not run there.
+    pub qemu: Option<QemuRun>,
+    /// What was skipped.
+    pub notes: Vec<String>,
+}
+
+/// What the crate's folder says of itself.
+#[derive(Debug, Deserialize)]
+struct Kept {
+    target: String,
+}
+
+/// Verifies the crate in `dir`; a difference is the answer no.
+pub fn verify(dir: &Path, options: &VerifyOptions, progress: &dyn Progress) -> Result<Summary> {
+    let kept = std::fs::read_to_string(dir.join(output::MARKER)).map_err(|e| {
+        Box::new(
+            Diag::new("verify/not-a-crate", format!("this is no crate that fratc wrote ({e})"))
+                .at(dir.display())
+                .help("give the --out folder of `fratc build` or `fratc emit`"),
+        )
+    })?;
+    let kept: Kept = serde_json::from_str(&kept).map_err(|e| {
+        Box::new(Diag::new("verify/report", format!("the crate's report is damaged: {e}")).at(dir.display()))
+    })?;
+    let target = Target::load(options.target.as_ref().unwrap_or(&kept.target))?;
+    let program = qir::load(&dir.join(PROGRAM_FILE))?;
+    let inputs = inputs(&program, options)?;
+    progress.stage("verify");
+    let files = read_crate(dir)?;
+    let wanted = verify::Options { qemu_samples: options.qemu_samples, ..verify::Options::default() };
+    let found = verify::verify(&files, &program, &inputs, &target, &wanted)?;
+    found.check()?;
+    Ok(Summary {
+        schema: SCHEMA,
+        path: dir.display().to_string(),
+        target: target.name.clone(),
+        host: HostRun { samples: found.host.samples, mismatches: found.host.mismatches },
+        qemu: found.qemu.as_ref().map(|q| QemuRun {
+            machine: q.machine.clone(),
+            samples: q.samples,
+            mismatches: q.mismatches,
+            instructions_per_inference: Some(q.instructions_per_inference),
+        }),
+        notes: found.no_qemu.into_iter().chain(found.no_footprint).collect(),
+    })
+}
+
+/// The crate's files, without what fratc keeps for itself and what cargo builds.
+fn read_crate(dir: &Path) -> Result<Vec<EmittedFile>> {
+    let failed = |path: &Path, e: &std::io::Error| {
+        Box::new(Diag::new("verify/read", format!("cannot read the crate: {e}")).at(path.display()))
+    };
+    let mut files = Vec::new();
+    let mut todo = vec![dir.to_path_buf()];
+    while let Some(at) = todo.pop() {
+        for entry in std::fs::read_dir(&at).map_err(|e| failed(&at, &e))? {
+            let path = entry.map_err(|e| failed(&at, &e))?.path();
+            let name = path.strip_prefix(dir).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            if path.is_dir() {
+                if name != "target" && name != "fratc" {
+                    todo.push(path);
+                }
+            } else {
+                files.push(EmittedFile { bytes: std::fs::read(&path).map_err(|e| failed(&path, &e))?, path: name });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+fn inputs(program: &Program, options: &VerifyOptions) -> Result<Samples> {
+    let random = random_inputs(program, RANDOM_INPUTS);
+    let Some(path) = &options.case else {
+        return Ok(random);
+    };
+    let test = Case::load(path)?.test()?;
+    if test.shape != random.shape || test.kind != random.kind {
+        return Diag::new("verify/input", "the case's samples are not this crate's inputs")
+            .at(path.display())
+            .expected(
+                format!("{} {:?}", random.kind.name(), random.shape),
+                format!("{} {:?}", test.kind.name(), test.shape),
+            )
+            .err();
+    }
+    Ok(test)
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "host  {} samples, {} mismatches", self.host.samples, self.host.mismatches)?;
+        match &self.qemu {
+            Some(run) => {
+                write!(f, "qemu  {}: {} samples, {} mismatches", run.machine, run.samples, run.mismatches)?;
+                match run.instructions_per_inference {
+                    Some(n) => writeln!(f, ", {n} instructions per inference")?,
+                    None => writeln!(f)?,
+                }
+            }
+            None => writeln!(f, "qemu  not run")?,
+        }
+        for note in &self.notes {
+            writeln!(f, "note  {note}")?;
+        }
+        Ok(())
+    }
+}
