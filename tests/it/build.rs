@@ -30,7 +30,7 @@ fn build(case: &Path, out: &Path, more: &[&str]) -> Value {
         assert_eq!(qemu["mismatches"], 0, "{report:#}");
     } else {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI must have QEMU: {report:#}");
-        eprintln!("SKIPPED: QEMU is not installed");
+        crate::shared::skipped("QEMU is not installed");
     }
     report
 }

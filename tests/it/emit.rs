@@ -160,7 +160,7 @@ fn installed(what: &str, arguments: &[&str]) -> BTreeSet<String> {
     let text = run.map(|run| String::from_utf8_lossy(&run.stdout).into_owned()).unwrap_or_default();
     let lines: BTreeSet<String> = text.lines().map(str::to_string).collect();
     if lines.is_empty() {
-        eprintln!("SKIPPED: `{what} {}` says nothing", arguments.join(" "));
+        crate::shared::skipped(&format!("`{what} {}` says nothing", arguments.join(" ")));
     }
     lines
 }
@@ -301,7 +301,7 @@ fn crates_are_formatted_and_free_of_warnings_and_pass_their_tests() {
         for triple in ["thumbv6m-none-eabi", "thumbv7m-none-eabi", "thumbv7em-none-eabihf", "thumbv8m.main-none-eabihf"]
         {
             if !targets.contains(triple) {
-                eprintln!("SKIPPED: the Rust target {triple} is not installed");
+                crate::shared::skipped(&format!("the Rust target {triple} is not installed"));
                 continue;
             }
             let what: &[&str] = if own.rust_target.triple() == triple { &["--example", "infer"] } else { &["--lib"] };

@@ -108,7 +108,7 @@ fn no_panic_is_linked() {
         [("thumbv7em-none-eabihf", "3"), ("thumbv7em-none-eabihf", "s"), ("thumbv6m-none-eabi", "s")]
     {
         if !has_target(target) {
-            eprintln!("SKIPPED: the Rust target {target} is not installed; rustup target add {target}");
+            crate::shared::skipped(&format!("the Rust target {target} is not installed; rustup target add {target}"));
             continue;
         }
         let symbols = symbols(dir.path(), target, opt_level);

@@ -1,6 +1,13 @@
-//! Access to the optional pack of real networks and images beside the repository.
+//! Access to the optional pack of real networks and images beside the repository, and loud skipping.
 
+use std::io::Write as _;
 use std::path::PathBuf;
+
+/// Says that a test, or a part of it, did not run. The harness captures what `eprintln!` prints in a test that
+/// passes; this it does not.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
 
 /// The path of `name` in the pack, or `None` with a loud line on stderr when there is no pack.
 ///
@@ -12,6 +19,6 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: {} is not there; this test needs the pack of real networks and images", path.display());
+    skipped(&format!("{} is not there; this test needs the pack of real networks and images", path.display()));
     None
 }

@@ -18,7 +18,7 @@ fn qemu() -> bool {
     let found = Command::new("qemu-system-arm").arg("--version").stdout(Stdio::null()).status().is_ok();
     assert!(found || std::env::var("CI").as_deref() != Ok("true"), "CI needs qemu-system-arm");
     if !found {
-        eprintln!("SKIPPED: qemu-system-arm is not installed; this test runs emitted crates in it");
+        crate::shared::skipped("qemu-system-arm is not installed; this test runs emitted crates in it");
     }
     found
 }
