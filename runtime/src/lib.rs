@@ -6,11 +6,12 @@
 //!
 //! Every file but this one and `sources.rs` can be vendored: inside a module `kernels` it finds its neighbours
 //! by `super::`. `shape`, `requant`, `bias` and `pad` are what the others rest on; no kernel needs another.
+//! Those in `dsp` are for cores with that extension; the others run anywhere.
 //!
-//! Guarantees: `no_std`, no allocation, no dependency, no `unsafe`, no panic whatever the arguments: a kernel
-//! given slices that do not match its shapes computes less, it never faults.
+//! Guarantees: `no_std`, no allocation, no dependency, no panic whatever the arguments: a kernel given slices that
+//! do not match its shapes computes less, it never faults. `unsafe` stands in the folder `dsp` only.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(
     clippy::inline_always,
     reason = "the parts of inner loops: a call there costs more than the work, also when optimized for size"
@@ -28,6 +29,7 @@ pub mod concat;
 pub mod conv;
 pub mod dense;
 pub mod depthwise;
+pub mod dsp;
 pub mod lookup;
 pub mod max_pool;
 pub mod pad;

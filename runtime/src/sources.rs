@@ -1,7 +1,7 @@
 //! The kernels' own source text, for the generator that vendors them.
 
 /// File name and text of every file that can be vendored, in alphabetical order. A file finds its neighbours
-/// by `super::`; [`requirements`] says which.
+/// by `super::`; [`requirements`] says which. `dsp/mod.rs` names all files of its folder.
 pub const SOURCES: &[(&str, &str)] = &[
     ("add.rs", include_str!("add.rs")),
     ("argmax.rs", include_str!("argmax.rs")),
@@ -11,6 +11,10 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("conv.rs", include_str!("conv.rs")),
     ("dense.rs", include_str!("dense.rs")),
     ("depthwise.rs", include_str!("depthwise.rs")),
+    ("dsp/conv.rs", include_str!("dsp/conv.rs")),
+    ("dsp/dot.rs", include_str!("dsp/dot.rs")),
+    ("dsp/lanes.rs", include_str!("dsp/lanes.rs")),
+    ("dsp/mod.rs", include_str!("dsp/mod.rs")),
     ("lookup.rs", include_str!("lookup.rs")),
     ("max_pool.rs", include_str!("max_pool.rs")),
     ("pad.rs", include_str!("pad.rs")),
@@ -23,6 +27,15 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
     match file {
         "conv.rs" | "depthwise.rs" => &["bias.rs", "pad.rs", "requant.rs", "shape.rs"],
         "avg_pool.rs" | "dense.rs" => &["requant.rs", "shape.rs"],
+        "dsp/conv.rs" => &[
+            "dsp/dot.rs",
+            "dsp/lanes.rs",
+            "dsp/mod.rs",
+            "requant.rs",
+            "shape.rs",
+        ],
+        "dsp/dot.rs" => &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs", "shape.rs"],
+        "dsp/lanes.rs" => &["dsp/mod.rs"],
         "concat.rs" | "lookup.rs" | "max_pool.rs" => &["shape.rs"],
         _ => &[],
     }

@@ -24,8 +24,17 @@ pub(super) fn kernels(named: &BTreeSet<&'static str>) -> Vec<EmittedFile> {
     );
     let mut files = Vec::new();
     for (file, text) in SOURCES.iter().filter(|(file, _)| wanted.contains(*file)) {
-        let _ = writeln!(index, "pub(crate) mod {};", file.trim_end_matches(".rs"));
-        files.push(EmittedFile::text(&format!("src/kernels/{file}"), format!("{}{}", header(), without_tests(text))));
+        let text = without_tests(text);
+        let text = if let Some(folder) = file.strip_suffix("/mod.rs") {
+            let _ = writeln!(index, "pub(crate) mod {folder};");
+            without_modules(text, folder, &wanted)
+        } else {
+            if !file.contains('/') {
+                let _ = writeln!(index, "pub(crate) mod {};", file.trim_end_matches(".rs"));
+            }
+            text.to_string()
+        };
+        files.push(EmittedFile::text(&format!("src/kernels/{file}"), header() + &text));
     }
     files.push(EmittedFile::text("src/kernels/mod.rs", index));
     files
@@ -36,6 +45,15 @@ fn header() -> String {
         "// Copied from fratc-runtime {}. SPDX-License-Identifier: MIT OR Apache-2.0\n// Do not edit: `fratc` writes this file anew.\n\n",
         fratc_runtime::VERSION
     )
+}
+
+/// The text of `folder/mod.rs` without the modules that are not `wanted`.
+fn without_modules(text: &str, folder: &str, wanted: &BTreeSet<String>) -> String {
+    let kept = text.lines().filter(|line| {
+        let module = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';'));
+        module.is_none_or(|module| wanted.contains(&format!("{folder}/{module}.rs")))
+    });
+    kept.map(|line| format!("{line}\n")).collect()
 }
 
 /// The text up to its unit tests.

@@ -1,7 +1,8 @@
 //! The crate: what a user adds to firmware.
 //!
 //! In: a verified [`Program`], its [`Plan`] and a [`Target`]. Out: a list of files, the whole of a `no_std` crate
-//! without dependencies, allocation, build script or `unsafe`. Guaranteed: the same arguments give the same
+//! without dependencies, allocation, build script or `unsafe` (but for the DSP kernels of the runtime, where the plan
+//! has chosen them). Guaranteed: the same arguments give the same
 //! bytes everywhere, since nothing but them is read; text is as `rustfmt` leaves it and free of warnings from
 //! `rustc` and clippy. Nothing is written: `output` does that.
 //!
@@ -76,7 +77,7 @@ pub fn emit(program: &Program, plan: &Plan, target: &Target, options: &Options) 
     let names = names::layer_names(program);
     let schedule = schedule::schedule(program, plan, &names);
     let mut files = vec![
-        manifest::manifest(program, options),
+        manifest::manifest(program, plan, options),
         readme::readme(program, plan, target, &options.facts),
         library::library(program, plan),
         EmittedFile::text("src/layers.rs", schedule.text),

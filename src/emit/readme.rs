@@ -65,6 +65,11 @@ pub(super) fn readme(program: &Program, plan: &Plan, target: &Target, facts: &Fa
         include_str!("templates/README.md"),
         &[
             ("name", &program.name),
+            (
+                "unsafe",
+                if plan.uses_dsp() { "`unsafe` in `src/kernels/dsp` only" } else { "no `unsafe` in the library" },
+            ),
+            ("cores", if plan.uses_dsp() { include_str!("templates/cores.md") } else { "" }),
             ("crate", &names::crate_ident(program)),
             ("classes", &classes.join(", ")),
             ("class_count", &classes.len().to_string()),

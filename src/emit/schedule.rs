@@ -40,14 +40,16 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     }
     let has_region = steps.iter().any(|step| step.contains(" region("));
     let has_pair = steps.iter().any(|step| step.contains(" pair("));
+    let has_split = steps.iter().any(|step| step.contains(" split("));
     let has_regions = has_pair || steps.iter().any(|step| step.contains(" regions("));
-    let memory = if has_region || has_regions { "memory" } else { "_memory" };
+    let has_any = has_region || has_regions || has_split;
+    let memory = if has_any { "memory" } else { "_memory" };
     let input = if program.layers.iter().any(|l| l.inputs.contains(&program.input())) { "input" } else { "_input" };
 
     let mut text = String::from(
         "//! The network: the schedule, then its layers in order of execution.\n//!\n//! Constants lie in `weights/`; byte ranges are fixed by the plan: tensors that share bytes of the arena\n//! are never needed at the same time.\n\n",
     );
-    if has_region || has_regions {
+    if has_any {
         text.push_str("use core::ops::Range;\n\n");
     }
     text.push_str(&imports(&kernels));
@@ -62,6 +64,7 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
         (has_region, include_str!("templates/region.rs")),
         (has_pair, include_str!("templates/pair.rs")),
         (has_regions, include_str!("templates/regions.rs")),
+        (has_split, include_str!("templates/split.rs")),
         (support.contains(&Support::Hwc), include_str!("templates/hwc.rs")),
         (support.contains(&Support::Window), include_str!("templates/window.rs")),
         (support.contains(&Support::U8s), include_str!("templates/u8s.rs")),
@@ -77,7 +80,9 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
 
 /// The import of the kernels.
 fn imports(kernels: &BTreeSet<&'static str>) -> String {
-    let names: Vec<&str> = kernels.iter().copied().collect();
+    // A kernel in a folder is called by the folder's name.
+    let names: BTreeSet<&str> = kernels.iter().map(|name| name.split('/').next().unwrap_or(name)).collect();
+    let names: Vec<&str> = names.into_iter().collect();
     match names[..] {
         [one] => format!("use {ROOT}::kernels::{one};\n"),
         _ => {
@@ -129,6 +134,26 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
         let names: Vec<&str> = borrowed.iter().map(|(name, _)| name.as_str()).collect();
         format!("[{}]", names.join(", "))
     };
+    if let Some(scratch) = step.scratch {
+        let mut parts: Vec<(usize, &str, String)> = vec![(scratch.offset, "t", range(scratch.offset, scratch.bytes))];
+        if let (Home::Arena(offset), Some(range)) = (plan.home(program, step.writes), &written) {
+            parts.push((offset, "y", range.clone()));
+        }
+        for (read, (name, range)) in step.reads.iter().filter(|id| in_arena(**id).is_some()).zip(&borrowed) {
+            if let Home::Arena(offset) = plan.home(program, *read) {
+                parts.push((offset, name, range.clone()));
+            }
+        }
+        parts.sort_unstable();
+        let names: Vec<&str> = parts.iter().map(|(_, name, _)| *name).collect();
+        let ranges: Vec<&str> = parts.iter().map(|(.., range)| range.as_str()).collect();
+        let list = ["memory".into(), format!("[{}]", ranges.join(", "))];
+        out.push_str(&call(4, &format!("let [{}] = ", names.join(", ")), "split", &list, ";"));
+        arguments.extend([output.into(), "t".into()]);
+        out.push_str(&call(4, "", context.name, &arguments, ";"));
+        let _ = writeln!(out, "    observe({}, {output});", step.layer);
+        return out;
+    }
     let ranges: Vec<&str> = borrowed.iter().map(|(_, range)| range.as_str()).collect();
     let ranges = format!("[{}]", ranges.join(", "));
     match (&written, &borrowed[..]) {

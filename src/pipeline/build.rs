@@ -107,7 +107,7 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
     let program = quantize::lower(source, &cut.graph, &classes, &samples, &name, words)?;
 
     progress.stage("plan");
-    let plan = plan::plan(&program)?;
+    let plan = plan::plan_for(&program, target)?;
     check_fit(target, needs(&plan, None, None))?;
 
     progress.stage("score");

@@ -52,7 +52,7 @@ pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Resu
     progress.stage("emit");
     let mut program = qir::load(path)?;
     program.name = super::quantize::crate_name(&options.out)?;
-    let plan = plan::plan(&program)?;
+    let plan = plan::plan_for(&program, &target)?;
     let flash = (plan.sizes.weights_bytes + plan.sizes.tables_bytes) as u64;
     check_fit(&target, Needs { flash, arena: plan.arena_bytes as u64, other_ram: plan.input_bytes as u64 })?;
     let inputs = random_inputs(&program, GOLDEN);

@@ -1,6 +1,6 @@
 //! The invariants of a plan.
 
-use super::{ALIGN, Home, Placement, Plan};
+use super::{ALIGN, Home, Placement, Plan, Scratch, kernel};
 use crate::diag::{Diag, Result};
 use crate::qir::Program;
 
@@ -9,7 +9,9 @@ impl Plan {
     /// 1. the steps are the program's layers, in order;
     /// 2. every tensor but the input and the scores has a place, aligned, inside the arena and as long as the tensor;
     /// 3. it is alive from the step that writes it to the last that reads it;
-    /// 4. two tensors alive at one step share no byte, unless one replaces the other there, at the same offset.
+    /// 4. two tensors alive at one step share no byte, unless one replaces the other there, at the same offset;
+    /// 5. a step has the scratch memory that its kernel asks for, inside the arena, aligned, and sharing no byte with a
+    ///    tensor alive at the step.
     ///
     /// # Errors
     /// `plan/invalid`, naming the tensors.
@@ -43,6 +45,25 @@ impl Plan {
                     let (a, b) = (&program.tensor(a.tensor).name, &program.tensor(b.tensor).name);
                     return invalid(format!("tensors `{a}` and `{b}` are alive together and share bytes"));
                 }
+            }
+        }
+        for (index, step) in self.steps.iter().enumerate() {
+            let layer = &program.layers[index];
+            let needed = kernel::scratch_bytes(program, layer, step.kernel);
+            let Some(scratch) = step.scratch else {
+                if needed > 0 {
+                    return invalid(format!("layer `{}` has no scratch memory", layer.name));
+                }
+                continue;
+            };
+            let Scratch { offset, bytes } = scratch;
+            let met = self.placements.iter().find(|p| {
+                (p.first_step..=p.last_step).contains(&index)
+                    && p.offset < offset + bytes
+                    && offset < p.offset + p.bytes
+            });
+            if bytes != needed || offset % ALIGN != 0 || offset + bytes > self.arena_bytes || met.is_some() {
+                return invalid(format!("the scratch memory of layer `{}` is not where it should be", layer.name));
             }
         }
         Ok(())

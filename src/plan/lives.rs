@@ -1,6 +1,6 @@
 //! When tensors are alive, and which of them are one block of memory.
 
-use super::Step;
+use super::{Kernel, Step, kernel};
 use crate::qir::{Op, Program, TensorId};
 
 /// Which outputs take an input's place. An output in place saves bytes at its own step but makes one long-lived
@@ -26,20 +26,22 @@ pub(super) struct Life {
     pub last_step: usize,
 }
 
-/// Tensors that follow each other in the same bytes.
+/// Tensors that follow each other in the same bytes, or the scratch memory of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
     pub members: Vec<Life>,
+    /// The step whose scratch memory it is; it has no members then.
+    pub scratch_of: Option<usize>,
     pub bytes: usize,
 }
 
 impl Block {
     pub fn first_step(&self) -> usize {
-        self.members.first().map_or(0, |life| life.first_step)
+        self.scratch_of.or(self.members.first().map(|life| life.first_step)).unwrap_or(0)
     }
 
     pub fn last_step(&self) -> usize {
-        self.members.last().map_or(0, |life| life.last_step)
+        self.scratch_of.or(self.members.last().map(|life| life.last_step)).unwrap_or(0)
     }
 
     pub fn meets(&self, other: &Self) -> bool {
@@ -48,7 +50,7 @@ impl Block {
 }
 
 /// Steps in program order, and the blocks that need arena bytes, in order of their first step.
-pub(super) fn lives(program: &Program, strategy: InPlace) -> (Vec<Step>, Vec<Block>) {
+pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) -> (Vec<Step>, Vec<Block>) {
     let mut last_read = vec![0; program.tensors.len()];
     for (step, layer) in program.layers.iter().enumerate() {
         for input in &layer.inputs {
@@ -57,7 +59,7 @@ pub(super) fn lives(program: &Program, strategy: InPlace) -> (Vec<Step>, Vec<Blo
     }
     let mut steps = Vec::with_capacity(program.layers.len());
     let mut blocks: Vec<Block> = Vec::new();
-    for (step, layer) in program.layers.iter().enumerate() {
+    for ((step, layer), &kernel) in program.layers.iter().enumerate().zip(kernels) {
         let output = layer.output;
         let life = Life { tensor: output, first_step: step, last_step: last_read[output.index()].max(step) };
         let bytes = program.tensor(output).shape.len();
@@ -82,13 +84,19 @@ pub(super) fn lives(program: &Program, strategy: InPlace) -> (Vec<Step>, Vec<Blo
             }
         };
         let replaced = in_place.map(|input| layer.inputs[input]);
-        let block = blocks.iter_mut().find(|block| block.members.last().map(|life| life.tensor) == replaced);
+        let block =
+            blocks.iter_mut().find(|block| block.members.last().is_some_and(|life| Some(life.tensor) == replaced));
         match block {
-            Some(block) if replaced.is_some() => block.members.push(life),
+            Some(block) => block.members.push(life),
             _ if output == program.output => {}
-            _ => blocks.push(Block { members: vec![life], bytes }),
+            _ => blocks.push(Block { members: vec![life], scratch_of: None, bytes }),
         }
-        steps.push(Step { layer: step, reads: layer.inputs.clone(), writes: output, in_place });
+        let scratch = kernel::scratch_bytes(program, layer, kernel);
+        if scratch > 0 {
+            blocks.push(Block { members: Vec::new(), scratch_of: Some(step), bytes: scratch });
+        }
+        let reads = layer.inputs.clone();
+        steps.push(Step { layer: step, reads, writes: output, in_place, kernel, scratch: None });
     }
     (steps, blocks)
 }

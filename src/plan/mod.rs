@@ -3,25 +3,31 @@
 //! In: a verified [`Program`]. Out: a [`Plan`]: the layers in execution order, a byte range of one static arena
 //! for every tensor that needs one, and the bytes of all constants. Guaranteed, and checked by [`Plan::verify`]:
 //! no two tensors that are alive at the same step share a byte, except an output that takes the place of an
-//! input its layer may overwrite; every offset is a multiple of [`ALIGN`].
+//! input its layer may overwrite; a kernel's scratch memory shares no byte with a tensor alive at its step; every
+//! offset is a multiple of [`ALIGN`].
 //!
 //! Two tensors never cost arena bytes: the program's input stays in the caller's buffer, where the first
 //! layers read it, and the scores are written into the caller's `Prediction`.
 //!
 //! - `lives`: when a tensor is alive, and which outputs may take an input's place
+//! - `kernel`: which kernel runs a layer, its scratch memory and its weights' layout
 //! - `place`: offsets
 //! - `sizes`: bytes of weights and tables
 //! - `check`: the invariants above
 
 mod check;
+mod kernel;
 mod lives;
 mod place;
 mod sizes;
 
+pub use kernel::{Kernel, pack};
 pub use sizes::{LayerBytes, Sizes};
 
 use crate::diag::{Diag, Result};
 use crate::qir::{InputKind, Op, Program, TensorId};
+use crate::target::Target;
+use kernel::Features;
 
 /// Alignment of every tensor in the arena, in bytes: kernels may load four values as one word, and
 /// Cortex-M0 faults on unaligned words.
@@ -49,6 +55,19 @@ pub struct Step {
     pub writes: TensorId,
     /// Which of `reads` the output replaces, byte for byte; `None` if it has bytes of its own.
     pub in_place: Option<usize>,
+    /// What runs it.
+    pub kernel: Kernel,
+    /// Memory that the kernel needs while it runs.
+    pub scratch: Option<Scratch>,
+}
+
+/// Bytes of the arena that hold nothing before and after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scratch {
+    /// Offset in the arena, in bytes, a multiple of [`ALIGN`].
+    pub offset: usize,
+    /// Bytes.
+    pub bytes: usize,
 }
 
 /// A tensor's bytes in the arena, and the steps between which they hold it.
@@ -75,7 +94,8 @@ pub struct Plan {
     pub placements: Vec<Placement>,
     /// Bytes of the arena, a multiple of [`ALIGN`].
     pub arena_bytes: usize,
-    /// The most bytes of arena tensors alive at one step, outputs in place counted once: no placement can need less.
+    /// The most bytes of arena tensors and scratch memory alive at one step, outputs in place counted once: no placement
+    /// can need less.
     pub bound_bytes: usize,
     /// Bytes of the caller's input buffer.
     pub input_bytes: usize,
@@ -86,6 +106,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether a layer runs on a kernel for cores with the DSP extension.
+    pub fn uses_dsp(&self) -> bool {
+        self.steps.iter().any(|step| step.kernel != Kernel::Portable)
+    }
+
     /// Where `tensor` is.
     pub fn home(&self, program: &Program, tensor: TensorId) -> Home {
         if tensor == program.input() {
@@ -98,22 +123,40 @@ impl Plan {
     }
 }
 
-/// Plans `program`: keeps its order, and of several placements takes the smallest.
+/// Plans `program` with portable kernels, for any core: keeps its order, and of several placements takes the smallest.
 ///
 /// # Errors
 /// `plan/no-layers` for a program without layers; `plan/raw-input` when raw `u8` pixels reach a layer whose
 /// kernel reads `i8` only.
 pub fn plan(program: &Program) -> Result<Plan> {
+    plan_with(program, Features::NONE)
+}
+
+/// Like [`plan`], with the fastest kernels for the target's core.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_for(program: &Program, target: &Target) -> Result<Plan> {
+    plan_with(program, Features::of(target))
+}
+
+fn plan_with(program: &Program, features: Features) -> Result<Plan> {
     check_program(program)?;
+    let kernels: Vec<Kernel> = program.layers.iter().map(|layer| kernel::choose(layer, features)).collect();
     let best = lives::STRATEGIES
         .iter()
         .map(|&strategy| {
-            let (steps, blocks) = lives::lives(program, strategy);
+            let (steps, blocks) = lives::lives(program, &kernels, strategy);
             let (offsets, bytes) = place::place(&blocks);
             (steps, blocks, offsets, bytes)
         })
         .min_by_key(|(.., bytes)| *bytes);
-    let (steps, blocks, offsets, arena_bytes) = best.expect("there are strategies");
+    let (mut steps, blocks, offsets, arena_bytes) = best.expect("there are strategies");
+    for (block, &offset) in blocks.iter().zip(&offsets) {
+        if let Some(step) = block.scratch_of {
+            steps[step].scratch = Some(Scratch { offset, bytes: block.bytes });
+        }
+    }
     let mut placements: Vec<Placement> = blocks
         .iter()
         .zip(&offsets)
@@ -135,7 +178,7 @@ pub fn plan(program: &Program) -> Result<Plan> {
         arena_bytes,
         input_bytes: program.tensor(program.input()).shape.len(),
         scores_bytes: program.tensor(program.output).shape.len(),
-        sizes: sizes::sizes(program),
+        sizes: sizes::sizes(program, &kernels),
     };
     plan.verify(program)?;
     Ok(plan)

@@ -1,11 +1,12 @@
 //! Bytes of constants: known exactly before anything is compiled.
 
+use super::{Kernel, pack};
 use crate::qir::{Bias, Conv, Op, PadValue, Program, Requant};
 
 /// Constants of one layer, in bytes of flash.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LayerBytes {
-    /// int8 weights.
+    /// int8 weights, as the kernel reads them.
     pub weights: usize,
     /// Biases, multipliers, border classes, pad values, lookup tables.
     pub tables: usize,
@@ -23,8 +24,17 @@ pub struct Sizes {
 }
 
 /// Counts the constants of `program`.
-pub(super) fn sizes(program: &Program) -> Sizes {
-    let layers: Vec<LayerBytes> = program.layers.iter().map(|layer| layer_bytes(&layer.op)).collect();
+pub(super) fn sizes(program: &Program, kernels: &[Kernel]) -> Sizes {
+    let layers: Vec<LayerBytes> = program
+        .layers
+        .iter()
+        .zip(kernels)
+        .map(|(layer, &kernel)| {
+            let bytes = layer_bytes(&layer.op);
+            let packed = pack(program, layer, kernel).map(|words| size_of_val(&words[..]));
+            LayerBytes { weights: packed.unwrap_or(bytes.weights), ..bytes }
+        })
+        .collect();
     Sizes {
         weights_bytes: layers.iter().map(|layer| layer.weights).sum(),
         tables_bytes: layers.iter().map(|layer| layer.tables).sum(),

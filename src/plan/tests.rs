@@ -78,6 +78,9 @@ fn shadow(program: &Program, plan: &Plan) {
             }
             owner[bytes].fill(Some(step.writes));
         }
+        if let Some(scratch) = step.scratch {
+            owner[scratch.offset..scratch.offset + scratch.bytes].fill(None);
+        }
     }
 }
 
@@ -133,6 +136,23 @@ fn random_programs_keep_every_tensor_until_its_last_reader() {
         loose += usize::from(plan.arena_bytes > plan.bound_bytes);
     }
     assert!(loose < 30, "{loose} of 300 random programs are above their bound");
+}
+
+#[test]
+fn dsp_kernels_get_scratch_memory_that_meets_no_tensor() {
+    let program = resnet8();
+    let target = Target::load("qemu-m4").expect("a shipped target");
+    let plan = plan_for(&program, &target).expect("plans");
+    shadow(&program, &plan);
+    assert!(plan.steps.iter().all(|step| (step.kernel == Kernel::DspConv) == step.scratch.is_some()));
+    assert!(plan.uses_dsp() && plan.arena_bytes > 49_152);
+    let mut broken = plan.clone();
+    broken.steps[2].scratch = Some(Scratch { offset: 0, bytes: plan.steps[2].scratch.expect("scratch").bytes });
+    assert_eq!(broken.verify(&program).expect_err("it lies in a tensor").code, "plan/invalid");
+    for name in ["qemu-m0", "qemu-m3", "qemu-m55"] {
+        let target = Target::load(name).expect("a shipped target");
+        assert_eq!(plan_for(&program, &target).expect("plans"), super::plan(&program).expect("plans"), "{name}");
+    }
 }
 
 #[test]

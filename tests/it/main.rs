@@ -8,6 +8,7 @@ mod build;
 mod cli;
 mod data;
 mod demo;
+mod dsp;
 mod emit;
 mod exec;
 mod finetune;

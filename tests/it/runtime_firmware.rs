@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use fratc_runtime::sources::{SOURCES, requirements};
-use object::{Object as _, ObjectSymbol as _};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind};
 
 /// Calls every kernel with arguments that the optimizer cannot see.
 const MAIN: &str = r#"#![no_std]
@@ -40,6 +40,8 @@ fn of<T: shape::Element>(x: &[T], q: &[i8], words: &[i32], classes: &[u8], out: 
     let (input, output, window, requant) = (hwc(), hwc(), window(), requant(words));
     conv::conv2d(&conv::Conv2d { input, output, window, weights: q, bias, pad, requant }, x, out);
     depthwise::depthwise(&depthwise::Depthwise { input, output, window, weights: q, bias, pad, requant }, x, out);
+    let layer = dsp::conv::Conv { input, output, window, weights: words, bias: words, pad: any(3), requant };
+    dsp::conv::conv(&layer, x, out, any(&mut [0_i8; 300]));
     dense::dense(&dense::Dense { weights: q, bias: words, requant }, x, out);
     max_pool::max_pool(&max_pool::MaxPool { input, output, window }, x, out);
     avg_pool::avg_pool(&avg_pool::AvgPool { input, output, window, input_zero_point: any(3), requant }, x, out);
@@ -76,12 +78,14 @@ fn has_target(target: &str) -> bool {
     Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib").is_dir()
 }
 
-fn symbols(dir: &Path, target: &str, opt_level: &str) -> Vec<String> {
+/// The image of `MAIN` for `target`: names of its symbols, and whether it has `SMLAD` instructions.
+fn link(dir: &Path, target: &str, opt_level: &str) -> (Vec<String>, bool) {
     let image = dir.join("image");
     let out = Command::new("rustc")
         .current_dir(dir)
         .args(["--edition", "2021", "--crate-type", "bin", "--target", target, "-D", "warnings", "-A", "dead_code"])
         .args(["-C", "panic=abort", "-C", "linker=rust-lld", "-C", "link-arg=--gc-sections"])
+        .args(if target.starts_with("thumbv7em") { &["--cfg", "feature=\"dsp\""][..] } else { &[] })
         .args(["-C", &format!("opt-level={opt_level}"), "-C", "overflow-checks=on", "main.rs", "-o"])
         .arg(&image)
         .output()
@@ -89,7 +93,16 @@ fn symbols(dir: &Path, target: &str, opt_level: &str) -> Vec<String> {
     assert!(out.status.success(), "{target}: {}", String::from_utf8_lossy(&out.stderr));
     let bytes = std::fs::read(&image).expect("image");
     let file = object::File::parse(&*bytes).expect("ELF");
-    file.symbols().filter_map(|s| s.name().ok().map(str::to_string)).collect()
+    let symbols = file.symbols().filter_map(|s| s.name().ok().map(str::to_string)).collect();
+    let code = file.sections().filter(|s| s.kind() == SectionKind::Text).filter_map(|s| s.data().ok());
+    (symbols, code.flat_map(smlads).next().is_some())
+}
+
+/// Halfword positions of what reads as `SMLAD`: `1111_1011_0010_nnnn aaaa_dddd_0000_mmmm`, `aaaa` not all ones.
+fn smlads(code: &[u8]) -> impl Iterator<Item = usize> {
+    let half = |i: usize| code.get(2 * i..2 * i + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]));
+    (0..code.len() / 2)
+        .filter(move |&i| half(i) & 0xfff0 == 0xfb20 && half(i + 1) & 0x00f0 == 0 && half(i + 1) >> 12 != 15)
 }
 
 /// With overflow checks on, which is worse than any crate a user builds.
@@ -99,19 +112,28 @@ fn no_panic_is_linked() {
     std::fs::create_dir(dir.path().join("kernels")).expect("folder");
     let mut modules = String::new();
     for (name, text) in SOURCES {
-        std::fs::write(dir.path().join("kernels").join(name), text).expect("kernel");
-        writeln!(modules, "pub mod {};", name.trim_end_matches(".rs")).expect("a string");
+        let path = dir.path().join("kernels").join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("folder");
+        std::fs::write(path, text).expect("kernel");
+        let module = name.trim_end_matches("/mod.rs").trim_end_matches(".rs");
+        if !module.contains('/') {
+            writeln!(modules, "pub mod {module};").expect("a string");
+        }
     }
     std::fs::write(dir.path().join("kernels/mod.rs"), modules).expect("kernels");
     std::fs::write(dir.path().join("main.rs"), MAIN).expect("main");
-    for (target, opt_level) in
-        [("thumbv7em-none-eabihf", "3"), ("thumbv7em-none-eabihf", "s"), ("thumbv6m-none-eabi", "s")]
-    {
+    for (target, opt_level) in [
+        ("thumbv7em-none-eabihf", "3"),
+        ("thumbv7em-none-eabihf", "s"),
+        ("thumbv7m-none-eabi", "3"),
+        ("thumbv6m-none-eabi", "s"),
+    ] {
         if !has_target(target) {
             crate::shared::skipped(&format!("the Rust target {target} is not installed; rustup target add {target}"));
             continue;
         }
-        let symbols = symbols(dir.path(), target, opt_level);
+        let (symbols, smlad) = link(dir.path(), target, opt_level);
+        assert_eq!(smlad, target.starts_with("thumbv7em"), "{target}: DSP instructions where the core has them");
         assert!(symbols.iter().any(|s| s.contains("_start")), "{target}: symbols are there");
         let panics: Vec<_> = symbols.iter().filter(|s| s.contains("panic") || s.contains("unwrap_failed")).collect();
         assert!(panics.is_empty(), "{target} opt-level {opt_level}: {panics:?}");
@@ -121,19 +143,31 @@ fn no_panic_is_linked() {
 #[test]
 fn every_kernel_file_is_exported_with_what_it_needs() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("runtime/src");
-    let mut files: Vec<String> = std::fs::read_dir(dir)
-        .expect("sources")
-        .map(|e| e.expect("entry").file_name().into_string().expect("name"))
-        .filter(|f| f != "lib.rs" && f != "sources.rs")
-        .collect();
+    let mut files: Vec<String> = Vec::new();
+    for (folder, prefix) in [(dir.clone(), ""), (dir.join("dsp"), "dsp/")] {
+        let names = std::fs::read_dir(folder).expect("sources").map(|e| e.expect("entry").file_name());
+        files.extend(names.map(|name| format!("{prefix}{}", name.into_string().expect("name"))));
+    }
+    files.retain(|f| !["lib.rs", "sources.rs", "dsp"].contains(&f.as_str()));
     files.sort();
     assert_eq!(files, SOURCES.iter().map(|s| s.0.to_string()).collect::<Vec<_>>());
     for (file, text) in SOURCES {
+        let folder = file.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         let mut used: Vec<String> = text
             .lines()
-            .filter_map(|l| l.strip_prefix("use super::")?.split("::").next().map(|m| format!("{m}.rs")))
+            .filter_map(|l| {
+                let (prefix, rest) = match l.trim_start().strip_prefix("use super::")? {
+                    rest if rest.starts_with("super::") => ("", rest.trim_start_matches("super::")),
+                    rest => (&*folder, rest),
+                };
+                rest.split("::").next().map(|module| format!("{prefix}{module}.rs"))
+            })
             .collect();
+        if !folder.is_empty() && !file.ends_with("/mod.rs") {
+            used.push(format!("{folder}mod.rs"));
+        }
         used.sort();
+        used.dedup();
         assert_eq!(used, requirements(file), "{file}");
         assert!(!text.contains("crate::"), "{file} can be moved into another crate");
     }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use fratc::data::{InputKind, Samples};
 use fratc::diag::Answer;
 use fratc::emit::{self, EmittedFile, Sample, emit};
-use fratc::plan::plan;
+use fratc::plan::plan_for;
 use fratc::qir::{self, Hwc, Program};
 use fratc::sim;
 use fratc::target::Target;
@@ -28,7 +28,8 @@ fn emitted(program: &Program, name: &str) -> Vec<EmittedFile> {
     let input = Pattern::new(99).sample(program);
     let samples = vec![Sample { scores: sim::run(program, &input), input }];
     let options = emit::Options { samples, ..emit::Options::default() };
-    emit(program, &plan(program).expect("plans"), &target(name), &options).expect("emits")
+    let target = target(name);
+    emit(program, &plan_for(program, &target).expect("plans"), &target, &options).expect("emits")
 }
 
 fn samples(program: &Program, count: usize) -> Samples {
@@ -73,11 +74,12 @@ fn host_and_all_six_cores_give_every_byte_of_the_simulation() {
         assert!((16..16 * 1024).contains(&run.stack_bytes), "{name}: {run:?}");
         let size = done.footprint.expect(name);
         // Weights of a layer so small that the compiler unrolls it whole become operands in its code.
-        let weights = plan(&program).expect("plans").sizes.weights_bytes as u64;
+        let plan = plan_for(&program, &target(name)).expect("plans");
+        let weights = plan.sizes.weights_bytes as u64;
         assert!((weights - 90..=weights).contains(&size.weights_bytes), "{name}: {weights}, {size:?}");
         assert_eq!(size.total_bytes, size.weights_bytes + size.tables_bytes + size.code_bytes, "{name}");
         assert!(size.code_bytes > 500 && size.tables_bytes > 0, "{name}: {size:?}");
-        let arena = plan(&program).expect("plans").arena_bytes as u64;
+        let arena = plan.arena_bytes as u64;
         assert!((arena..arena + 16).contains(&size.static_ram_bytes), "{name}: arena {arena}, {size:?}");
     }
 }

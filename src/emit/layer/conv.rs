@@ -1,13 +1,33 @@
 //! Convolution.
 
 use super::{Context, Function, window_words};
+use crate::plan::pack;
 use crate::qir::{Bias, Conv, PadValue};
 
 pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
+    if let (Some(words), Bias::Channel(bias), PadValue::Uniform(pad)) =
+        (pack(context.program, context.layer, context.step.kernel), &conv.bias, &conv.pad)
+    {
+        return dsp(context, conv, &words, bias, *pad);
+    }
     let mut function =
         Function::new(window_words(&conv.window, "convolution"), context.one_to_one(), &["conv", "bias", "pad"]);
     fields(&mut function, context, conv, "conv::Conv2d");
     function.line("conv::conv2d(&LAYER, x, y);");
+    function
+}
+
+/// By eight patches at a time.
+fn dsp(context: &Context<'_>, conv: &Conv, words: &[i32], bias: &[i32], pad: i8) -> Function {
+    let parameters = format!("{}, t: &mut [i8]", context.one_to_one());
+    let mut function = Function::new(window_words(&conv.window, "convolution"), parameters, &["dsp/conv"]);
+    function.i32_table(context, "WEIGHTS", words);
+    let mut fields = function.geometry(context, &conv.window);
+    function.i32_table(context, "BIAS", bias);
+    fields.push_str(&format!("        weights: &WEIGHTS,\n        bias: &BIAS,\n        pad: {pad},\n"));
+    fields.push_str(&function.requant_table(context, &conv.requant));
+    function.layer_static("dsp::conv::Conv", "<'static>", &fields);
+    function.line("dsp::conv::conv(&LAYER, x, y, t);");
     function
 }
 

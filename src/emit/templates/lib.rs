@@ -17,7 +17,7 @@
 //!
 {origin}
 #![no_std]
-#![forbid(unsafe_code)]
+#![{level}(unsafe_code)]
 #![warn(missing_docs)]
 
 #[allow(dead_code, reason = "each kernel is copied whole")]

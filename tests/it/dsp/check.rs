@@ -1,0 +1,173 @@
+//! Random layers through the DSP kernel and the portable one: the same text runs on the host and as firmware.
+//!
+//! `super::kernels` is the runtime, or its files as an emitted crate has them.
+
+use super::kernels::{bias, conv, dsp, pad, requant, shape};
+
+/// Bytes of the largest tensor.
+const LEN: usize = 4096;
+/// Largest number of weights.
+const WEIGHTS: usize = 20_000;
+/// Bytes of scratch memory.
+const SCRATCH: usize = 16_384;
+
+/// A 32-bit linear congruential generator; the high bits are used.
+pub struct Random(pub u32);
+
+impl Random {
+    fn word(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.0 ^ (self.0 >> 16)
+    }
+
+    /// A value in `lo..=hi`.
+    fn int(&mut self, lo: i32, hi: i32) -> i32 {
+        let span = u64::from((hi - lo) as u32) + 1;
+        lo + ((u64::from(self.word()) * span) >> 32) as i32
+    }
+
+    fn size(&mut self, lo: usize, hi: usize) -> usize {
+        self.int(lo as i32, hi as i32) as usize
+    }
+
+    /// Values of the whole range, its ends more often than the rest.
+    fn fill(&mut self, values: &mut [i8]) {
+        for value in values {
+            *value = match self.int(0, 19) {
+                0 => -128,
+                1 => 127,
+                _ => self.int(-128, 127) as i8,
+            };
+        }
+    }
+
+    fn requant<'a>(&mut self, multipliers: &'a mut [i32], values: usize) -> requant::Requant<'a> {
+        let shift = if self.int(0, 3) == 0 { self.int(1, 2) as u32 } else { 0 };
+        // A sum of n products is about 5000 · √n: outputs spread over the whole of i8, or leave it.
+        let mut root = 1;
+        while root * root < values as i32 {
+            root += 1;
+        }
+        let unit = (1 << 20) / root * 80;
+        for multiplier in &mut *multipliers {
+            *multiplier = self.int(unit / 2, unit) >> shift;
+        }
+        let zero_point = self.int(-128, 127);
+        let (min, max) = match self.int(0, 3) {
+            0 => (self.int(-128, 0), self.int(1, 127)),
+            1 => (zero_point, 127),
+            _ => (-128, 127),
+        };
+        requant::Requant { multipliers, shift, zero_point, min, max }
+    }
+}
+
+/// The first value of `buffer` that lies on a word, and what follows.
+fn aligned(buffer: &mut [i8]) -> &mut [i8] {
+    let skip = buffer.as_ptr().align_offset(4);
+    buffer.get_mut(skip..).unwrap_or(&mut [])
+}
+
+/// Packs filters of `values` weights into words.
+fn pack(weights: &[i8], values: usize, words: &mut [i32]) -> usize {
+    let mut count = 0;
+    for filter in weights.chunks(values) {
+        for four in filter.chunks(4) {
+            let mut word = 0;
+            for (i, value) in four.iter().enumerate() {
+                word |= i32::from(*value as u8) << (8 * i);
+            }
+            words[count] = word;
+            count += 1;
+        }
+    }
+    count
+}
+
+/// One dimension: input size, taps, step, distance, padding and output size.
+fn axis(random: &mut Random) -> [usize; 6] {
+    let kernel = random.size(1, 4);
+    let stride = random.size(1, 3);
+    let dilation = random.size(1, 2);
+    let extent = (kernel - 1) * dilation + 1;
+    let pad = random.size(0, extent - 1);
+    let size = random.size(1, 9).max(extent.saturating_sub(pad));
+    // Bottom padding as at the top, or none.
+    let padded = size + pad + if random.int(0, 1) == 0 { pad } else { 0 };
+    let output = if padded < extent { 1 } else { (padded - extent) / stride + 1 };
+    [size, kernel, stride, dilation, pad, output]
+}
+
+/// One convolution of a random shape; whether both kernels agree.
+#[inline(never)]
+pub fn conv_case(random: &mut Random) -> bool {
+    let (vertical, horizontal) = (axis(random), axis(random));
+    let by_fours = random.int(0, 1) == 0;
+    let channels = if by_fours { 4 * random.size(1, 6) } else { random.size(1, 11) };
+    let filters = random.size(1, 12);
+    let input = shape::Hwc { h: vertical[0], w: horizontal[0], c: channels };
+    let output = shape::Hwc { h: vertical[5], w: horizontal[5], c: filters };
+    let pair = |i: usize| [vertical[i], horizontal[i]];
+    let window = shape::Window { kernel: pair(1), stride: pair(2), dilation: pair(3), pad: pair(4) };
+    let values = vertical[1] * horizontal[1] * channels;
+    let mut weights = [0; WEIGHTS];
+    let weights = &mut weights[..values * filters];
+    random.fill(weights);
+    let mut words = [0; WEIGHTS / 4];
+    let count = pack(weights, values, &mut words);
+    let mut biases = [0; 12];
+    for bias in &mut biases {
+        *bias = random.int(-30_000, 30_000);
+    }
+    let biases = &biases[..filters];
+    let mut multipliers = [0; 12];
+    let requant = random.requant(&mut multipliers[..filters], values);
+    let padding = random.int(-128, 127) as i8;
+    let mut x = [0; LEN];
+    random.fill(&mut x);
+    let x = &x[..input.h * input.w * input.c];
+    let len = output.h * output.w * output.c;
+    let (mut expected, mut found) = ([0; LEN], [99; LEN]);
+    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    let mut scratch = [77; SCRATCH];
+    let need = dsp::conv::scratch_bytes(values);
+    let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
+    let portable = conv::Conv2d {
+        input,
+        output,
+        window,
+        weights,
+        bias: bias::Bias::Channel(biases),
+        pad: pad::PadValue::Uniform(padding),
+        requant,
+    };
+    let fast = dsp::conv::Conv { input, output, window, weights: &words[..count], bias: biases, pad: padding, requant };
+    if random.int(0, 2) == 0 {
+        let mut pixels = [0; LEN];
+        for (pixel, x) in pixels.iter_mut().zip(x) {
+            *pixel = *x as u8;
+        }
+        let pixels = &pixels[..x.len()];
+        conv::conv2d(&portable, pixels, expected);
+        dsp::conv::conv(&fast, pixels, found, scratch);
+    } else {
+        conv::conv2d(&portable, x, expected);
+        dsp::conv::conv(&fast, x, found, scratch);
+    }
+    expected == found
+}
+
+/// Every kind of layer, `rounds` times; the kind and number of the first that differs.
+pub fn run(seed: u32, rounds: u32) -> Result<(), (&'static str, u32)> {
+    type Case = fn(&mut Random) -> bool;
+    let cases: [(&'static str, Case); 1] = [("conv", conv_case)];
+    for (name, case) in cases {
+        let mut random = Random(seed);
+        for round in 0..rounds {
+            if !case(&mut random) {
+                return Err((name, round));
+            }
+        }
+    }
+    Ok(())
+}
