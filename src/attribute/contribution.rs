@@ -34,7 +34,7 @@ pub(super) fn scores(graph: &Graph, groups: &Groups, links: &[LinkSums], class: 
             .map(|to| {
                 let vote = votes[to.group.index()][to.index as usize];
                 let (low, high) = range(&votes[to.group.index()]);
-                vote > 0.0 && (vote - low) / (high - low + EPSILON) > beta || vote > 0.0 && high - low < EPSILON
+                vote > 0.0 && ((vote - low) / (high - low + EPSILON) > beta || high - low < EPSILON)
             })
             .collect();
         for (row, _) in rows.zip(&relevant).filter(|(_, relevant)| **relevant) {

@@ -1,8 +1,8 @@
 //! How much each input channel of a layer contributes to each of its output channels.
 //!
 //! Channel p's contribution to output q of one sample is s[q, p] = Σ over positions of its part of the
-//! convolution. The sum over positions commutes with the convolution: s[q, p] = Σ_k W[q, p, k] · U[p, k], where
-//! U[p, k] sums a_p over the positions that tap k touches. So nothing of size `[O, I, H, W]` is ever formed. A
+//! convolution. The sum over positions commutes with the convolution: `s[q, p] = Σ_k W[q, p, k] · U[p, k]`,
+//! where `U[p, k]` sums `a_p` over the positions that tap k touches. So nothing of size `[O, I, H, W]` is ever formed. A
 //! flattened channel is one channel whose taps are its positions. max(s, 0) is summed over samples.
 
 use std::collections::BTreeMap;

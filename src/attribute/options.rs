@@ -1,5 +1,6 @@
 //! What to attribute, how, and from how many samples.
 
+use std::fmt::Write as _;
 use std::str::FromStr;
 
 use crate::diag::{Diag, Result};
@@ -135,13 +136,13 @@ impl Options {
     /// The options that the scores depend on, for the library file.
     pub(super) fn text(&self) -> String {
         let mut text = format!("samples={} seed={}", self.samples_per_class, self.seed);
-        match self.method {
-            Method::Frat => text += &format!(" target={} weighted={}", self.target.name(), self.weighted),
-            Method::Taylor => text += &format!(" target={}", self.target.name()),
-            Method::Contribution | Method::Activation | Method::L1 | Method::Random => {}
-        }
+        let _ = match self.method {
+            Method::Frat => write!(text, " target={} weighted={}", self.target.name(), self.weighted),
+            Method::Taylor => write!(text, " target={}", self.target.name()),
+            Method::Contribution | Method::Activation | Method::L1 | Method::Random => Ok(()),
+        };
         if let Some(within) = &self.within {
-            text += &format!(" within={within:?}");
+            let _ = write!(text, " within={within:?}");
         }
         text
     }

@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_set_restricts_the_contrast() {
         assert_eq!(seeds(Target::Margin, Some(&[1])), [1.0, -1.0, 0.0]);
-        assert_eq!(seeds(Target::LogProbability, Some(&[0, 1]))[2], 0.0);
+        assert_eq!(seeds(Target::LogProbability, Some(&[0, 1])).get(2), Some(&0.0));
         assert_eq!(seeds(Target::Margin, Some(&[0])), [1.0, 0.0, 0.0]);
     }
 }

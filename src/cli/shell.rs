@@ -35,7 +35,6 @@ impl Shell {
 
     /// Prints a result: as one JSON object, or as the text that `text` makes.
     pub fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
-        self.finish();
         let out = if self.json {
             let mut json = serde_json::to_string_pretty(value)
                 .map_err(|e| Box::new(Diag::new("cli/json", format!("cannot write JSON: {e}"))))?;
@@ -49,6 +48,7 @@ impl Shell {
 
     /// Prints text as it is. A reader that closed the pipe early is no failure.
     pub fn raw(&self, text: &str) -> Result<()> {
+        self.finish();
         let mut stdout = std::io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -67,6 +67,7 @@ impl Shell {
 
     /// The diagnostic that ended the run.
     pub fn error(&self, diag: &Diag) {
+        self.finish();
         eprintln!("error[{}]: {}", diag.code, diag.what);
         if let Some(place) = &diag.place {
             eprintln!("  in: {place}");

@@ -14,6 +14,7 @@ use crate::pipeline;
 pub struct Cmd {}
 
 impl Cmd {
+    #[expect(clippy::unused_self, reason = "every command runs in the same way")]
     pub fn run(&self, shell: &Shell) -> Result<()> {
         shell.print(&pipeline::targets()?, |rows| {
             let mut out =

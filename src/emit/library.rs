@@ -15,8 +15,8 @@ pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
     let strings = |names: &mut dyn Iterator<Item = &String>| names.map(|name| string(name)).collect::<Vec<_>>();
     let classes = strings(&mut program.classes.iter());
     let layers = strings(&mut program.layers.iter().map(|layer| &layer.name));
-    let origin: String =
-        readme::origin(program).iter().map(|line| format!("{}\n", format!("//! {line}").trim_end())).collect();
+    let origin: Vec<String> =
+        readme::origin(program).iter().map(|line| format!("//! {line}").trim_end().to_string()).collect();
     let text = fill(
         include_str!("templates/lib.rs"),
         &[
@@ -24,7 +24,7 @@ pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
             ("level", if plan.uses_dsp() { "deny" } else { "forbid" }),
             ("title", &code(&program.name)),
             ("crate", &names::crate_ident(program)),
-            ("origin", origin.trim_end()),
+            ("origin", origin.join("\n").trim_end()),
             ("element", element),
             ("kind", kind),
             ("shape", &format!("[{}, {}, {}]", input.h, input.w, input.c)),

@@ -38,9 +38,9 @@ pub(super) fn layer_names(program: &Program) -> Vec<String> {
     for layer in &program.layers {
         let base = snake_case(&layer.name);
         let name = std::iter::once(base.clone())
-            .chain((2..).map(|n| format!("{base}_{n}")))
+            .chain((2..=taken.len() + 2).map(|n| format!("{base}_{n}")))
             .find(|name| !taken.contains(name))
-            .expect("numbers do not run out");
+            .expect("more candidates than names that are taken");
         taken.insert(name.clone());
         names.push(name);
     }

@@ -53,7 +53,7 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
         text.push_str("use core::ops::Range;\n\n");
     }
     text.push_str(&imports(&kernels));
-    text.push_str(&format!("use {ROOT}::{{Input, ARENA_BYTES, CLASSES}};\n\n"));
+    let _ = writeln!(text, "use {ROOT}::{{Input, ARENA_BYTES, CLASSES}};\n");
     let _ = write!(
         text,
         "/// Runs all layers; `observe` is shown the index and the output of each.\n#[inline(always)]\npub(crate) fn run(\n    {memory}: &mut [i8; ARENA_BYTES],\n    {input}: &Input,\n    scores: &mut [i8; CLASSES.len()],\n    mut observe: impl FnMut(usize, &[i8]),\n) {{\n{}}}\n",
@@ -83,16 +83,14 @@ fn imports(kernels: &BTreeSet<&'static str>) -> String {
     // A kernel in a folder is called by the folder's name.
     let names: BTreeSet<&str> = kernels.iter().map(|name| name.split('/').next().unwrap_or(name)).collect();
     let names: Vec<&str> = names.into_iter().collect();
-    match names[..] {
-        [one] => format!("use {ROOT}::kernels::{one};\n"),
-        _ => {
-            let line = format!("use {ROOT}::kernels::{{{}}};\n", names.join(", "));
-            if line.len() <= 101 {
-                return line;
-            }
-            format!("use {ROOT}::kernels::{{\n{}}};\n", filled(4, &names))
-        }
+    if let [one] = names[..] {
+        return format!("use {ROOT}::kernels::{one};\n");
     }
+    let line = format!("use {ROOT}::kernels::{{{}}};\n", names.join(", "));
+    if line.len() <= 101 {
+        return line;
+    }
+    format!("use {ROOT}::kernels::{{\n{}}};\n", filled(4, &names))
 }
 
 /// The lines of one layer's turn.

@@ -116,7 +116,10 @@ fn elements(indent: usize, items: &[&str]) -> String {
     if items.iter().all(|item| width(item) <= SHORT_ELEMENT) {
         return filled(indent, items);
     }
-    items.iter().map(|item| format!("{}{item},\n", " ".repeat(indent))).collect()
+    items.iter().fold(String::new(), |mut out, item| {
+        let _ = writeln!(out, "{:indent$}{item},", "");
+        out
+    })
 }
 
 /// Lines with as many items as fit.
@@ -162,7 +165,7 @@ mod tests {
 
     #[test]
     fn numbers_and_strings() {
-        let numbers = [0_i64, 999, 1000, -128, -1_234_567].map(|n| grouped(n));
+        let numbers = [0_i64, 999, 1000, -128, -1_234_567].map(grouped);
         assert_eq!(numbers, ["0", "999", "1_000", "-128", "-1_234_567"]);
         assert_eq!(string("a\"\\\n\u{202e}é"), "\"a\\\"\\\\\\n\\u{202e}é\"");
     }

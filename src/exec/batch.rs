@@ -20,6 +20,7 @@ pub trait Float: candle_core::WithDType + Neg<Output = Self> + Debug + Default {
     /// As `f64`, exactly.
     fn wide(self) -> f64;
     /// e to the power of `self`.
+    #[must_use]
     fn exp(self) -> Self;
 }
 

@@ -64,6 +64,7 @@ fn sequential_products() {
     gemm_common::gemm::set_threading_threshold(usize::MAX);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
 fn failed(error: candle_core::Error) -> Box<Diag> {
     Box::new(Diag::new("exec/matrix", format!("matrix library failed: {error}")))
 }

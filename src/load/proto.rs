@@ -63,7 +63,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<Checked> {
     let input = check_input(graph, &initializers)?;
     check_nodes(graph, &initializers, &input)?;
     let output = check_output(graph)?;
-    Ok(Checked { input, output, opset, model })
+    Ok(Checked { model, input, output, opset })
 }
 
 /// Walks the top-level fields, so that a file cut short is told apart from one that is no ONNX at all.

@@ -55,13 +55,13 @@ pub fn write_folder(dir: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
 
 /// Fails early where [`write_folder`] would refuse: a file in the way, or a folder that fratc did not make.
 pub fn check_folder(dir: &Path) -> Result<()> {
-    if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-        if !parent.is_dir() {
-            return Diag::new("output/no-parent", "the folder to write into does not exist")
-                .at(parent.display())
-                .help("create it, or choose another --out")
-                .err();
-        }
+    if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty())
+        && !parent.is_dir()
+    {
+        return Diag::new("output/no-parent", "the folder to write into does not exist")
+            .at(parent.display())
+            .help("create it, or choose another --out")
+            .err();
     }
     match fs::read_dir(dir) {
         Ok(mut entries) => {

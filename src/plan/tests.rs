@@ -74,7 +74,7 @@ fn shadow(program: &Program, plan: &Plan) {
             let bytes = offset..offset + program.tensor(step.writes).shape.len();
             for (input, read) in step.reads.iter().enumerate() {
                 let touches = owner[bytes.clone()].contains(&Some(*read));
-                assert_eq!(touches && step.in_place != Some(input), false, "step {step:?} overwrites what it reads");
+                assert!(!(touches && step.in_place != Some(input)), "step {step:?} overwrites what it reads");
             }
             owner[bytes].fill(Some(step.writes));
         }

@@ -252,8 +252,7 @@ impl Program {
     pub fn layer_macs(&self, layer: &Layer) -> u64 {
         let out = self.tensor(layer.output).shape;
         match &layer.op {
-            Op::Conv(conv) => (out.h * out.w * conv.weights.len()) as u64,
-            Op::Depthwise(conv) => (out.h * out.w * conv.weights.len()) as u64,
+            Op::Conv(conv) | Op::Depthwise(conv) => (out.h * out.w * conv.weights.len()) as u64,
             Op::Dense(dense) => dense.weights.len() as u64,
             Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_) => 0,
         }

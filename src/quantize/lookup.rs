@@ -11,8 +11,8 @@ pub(super) fn function(op: &Op) -> Option<Box<dyn Fn(f64) -> f64>> {
         Op::Clip(clip) => Some(Box::new(move |x| x.max(f64::from(clip.lo)).min(f64::from(clip.hi)))),
         Op::LeakyRelu(leaky) => Some(Box::new(move |x| if x > 0.0 { x } else { f64::from(leaky.alpha) * x })),
         Op::Sigmoid => Some(Box::new(|x| 1.0 / (1.0 + (-x).exp()))),
-        Op::HardSigmoid(h) => Some(Box::new(move |x| (f64::from(h.alpha) * x + f64::from(h.beta)).max(0.0).min(1.0))),
-        Op::HardSwish => Some(Box::new(|x| x * (x / 6.0 + 0.5).max(0.0).min(1.0))),
+        Op::HardSigmoid(h) => Some(Box::new(move |x| (f64::from(h.alpha) * x + f64::from(h.beta)).clamp(0.0, 1.0))),
+        Op::HardSwish => Some(Box::new(|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0))),
         Op::Input
         | Op::Conv(_)
         | Op::Dense(_)

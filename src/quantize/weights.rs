@@ -154,8 +154,8 @@ mod tests {
         let layer = linear(&[1e-30, -2e-30, 0.01, 0.02], &[1.0, 0.5], output);
         assert_eq!(layer.weights[..2], [0, 0]);
         assert_eq!(layer.weights[3], 127);
-        assert_eq!(run(&layer, &[127, -128])[0], 20.0);
-        assert_eq!(run(&layer, &[-128, 127])[0], 20.0);
+        assert_eq!(run(&layer, &[127, -128]).first(), Some(&20.0));
+        assert_eq!(run(&layer, &[-128, 127]).first(), Some(&20.0));
     }
 
     #[test]

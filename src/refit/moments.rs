@@ -65,19 +65,19 @@ impl Sums {
     /// The same sums of x − `mean_x` and t − `mean_t`.
     pub(super) fn about(&self, mean_x: &[f64], mean_t: &[f64]) -> Self {
         let mut sums = self.clone();
-        let Self { f, q, n, .. } = *self;
+        let Self { f, n, .. } = *self;
         for i in 0..f {
             for j in 0..f {
                 sums.xx[i * f + j] += n * mean_x[i] * mean_x[j] - self.x[i] * mean_x[j] - mean_x[i] * self.x[j];
             }
             sums.x[i] -= n * mean_x[i];
         }
-        for o in 0..q {
-            for i in 0..f {
-                sums.tx[o * f + i] += n * mean_t[o] * mean_x[i] - self.t[o] * mean_x[i] - mean_t[o] * self.x[i];
+        for (o, &mean_t) in mean_t.iter().enumerate() {
+            for (i, &mean_x) in mean_x.iter().enumerate() {
+                sums.tx[o * f + i] += n * mean_t * mean_x - self.t[o] * mean_x - mean_t * self.x[i];
             }
-            sums.tt[o] += n * mean_t[o] * mean_t[o] - 2.0 * mean_t[o] * self.t[o];
-            sums.t[o] -= n * mean_t[o];
+            sums.tt[o] += n * mean_t * mean_t - 2.0 * mean_t * self.t[o];
+            sums.t[o] -= n * mean_t;
         }
         sums
     }
@@ -105,7 +105,7 @@ impl Moments {
             for (fold, sums) in folds.iter_mut().enumerate() {
                 let part = rows.of_fold(units.clone(), fold);
                 if !part.is_empty() {
-                    let part = Part { op, layer, rows, x, target, part: &part };
+                    let part = Part { op, layer, rows, x, target, places: &part };
                     part.add_to(sums)?;
                 }
             }
@@ -137,7 +137,7 @@ pub(super) fn retarget(
         let units = start..rows.units.len().min(start + step);
         let rows_here: Vec<(usize, usize, usize)> =
             (0..FOLDS).flat_map(|fold| rows.of_fold(units.clone(), fold)).collect();
-        let part = Part { op, layer, rows, x, target, part: &rows_here };
+        let part = Part { op, layer, rows, x, target, places: &rows_here };
         let outputs = q * sums.len();
         let results: Vec<Result<(Vec<f64>, Vec<f64>)>> = (0..sums.len())
             .into_par_iter()
@@ -195,12 +195,13 @@ struct Part<'a> {
     rows: &'a Rows<'a>,
     x: &'a [Batch<f32>],
     target: &'a Target,
-    part: &'a [(usize, usize, usize)],
+    /// Unit, sample and position of every row.
+    places: &'a [(usize, usize, usize)],
 }
 
 impl Part<'_> {
     fn add_to(&self, sums: &mut [Sums]) -> Result<()> {
-        let n = self.part.len();
+        let n = self.places.len();
         let (f, q) = (sums[0].f, sums[0].q);
         let outputs = q * sums.len();
         let tiles: Vec<(usize, Range<usize>)> =
@@ -209,7 +210,7 @@ impl Part<'_> {
             .par_iter()
             .map(|(g, tile)| {
                 let columns = g * f + tile.start..g * f + tile.end;
-                Matrix::new(self.rows.gather(self.op, self.x, self.part, columns), n, tile.len())
+                Matrix::new(self.rows.gather(self.op, self.x, self.places, columns), n, tile.len())
             })
             .collect();
         let columns: Vec<Matrix<f64>> = columns.into_iter().collect::<Result<_>>()?;
@@ -268,8 +269,8 @@ impl Part<'_> {
 
     /// Columns `range` of the targets.
     fn targets(&self, outputs: usize, range: Range<usize>) -> Vec<f64> {
-        let mut out = Vec::with_capacity(self.part.len() * range.len());
-        for &(u, s, k) in self.part {
+        let mut out = Vec::with_capacity(self.places.len() * range.len());
+        for &(u, s, k) in self.places {
             let row = &self.target.own[u][(s * self.layer.positions + k) * outputs..][..outputs];
             out.extend(row[range.clone()].iter().map(|&v| f64::from(v)));
         }

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use crate::assemble::Assembled;
-use crate::diag::Result;
 use crate::exec::{Batch, CHUNK};
 use crate::ir::op::{Op, Window};
 use crate::ir::{Graph, NodeId};
@@ -67,7 +66,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(source: &Graph, small: &Assembled, samples: usize, options: &RefitOptions) -> Result<Self> {
+    pub(super) fn new(source: &Graph, small: &Assembled, samples: usize, options: &RefitOptions) -> Self {
         let copies = if options.mirror { 2 } else { 1 };
         let fit = STREAM_BYTES / (4 * copies * peak_values(&small.graph)).max(1);
         let units = units(samples, (fit / CHUNK).max(1), copies);
@@ -99,7 +98,7 @@ impl Plan {
             let rectified = rectified(&small.graph, &consumers, id, &aim);
             layers.push(Layer { node: id, aim, rectified, positions, width: shape.w, plane: shape.plane(), seed });
         }
-        Ok(Self { units, layers })
+        Self { units, layers }
     }
 }
 

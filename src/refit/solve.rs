@@ -11,7 +11,7 @@ use crate::refit::moments::{Moments, Problem, Sums, retarget};
 use crate::refit::patches::FOLDS;
 use crate::refit::targets::chain;
 
-/// Candidate ridges λ, in units of the mean diagonal of XᵀX. The smallest reproduce channels that are exact
+/// Candidate ridges λ, in units of the mean diagonal of `XᵀX`. The smallest reproduce channels that are exact
 /// copies of each other; 1 and more is what wide dense layers need with few samples. Infinity keeps the sliced
 /// weights and fits the bias alone.
 pub const RIDGES: [f64; 7] = [1e-8, 1e-3, 1e-2, 1e-1, 1.0, 10.0, f64::INFINITY];
@@ -116,7 +116,7 @@ fn errors(train: &Sums, held_out: &Sums, sliced: &[f64]) -> Result<([f64; RIDGES
     let spread = Matrix::new(held_out.xx.clone(), held_out.f, held_out.f)?;
     for (error, &ridge) in errors.iter_mut().zip(&RIDGES) {
         if let Some(weights) = solve(&train, sliced, &missing, ridge) {
-            *error = squared_error(&held_out, &spread, weights)?;
+            *error = squared_error(&held_out, &spread, &weights)?;
         }
     }
     Ok((errors, held_out.tt.iter().sum()))
@@ -151,9 +151,9 @@ fn solve(sums: &Sums, sliced: &[f64], missing: &[f64], ridge: f64) -> Option<Vec
     Some(weights)
 }
 
-/// Σ (w·x − t)² from the sums; `spread` is their XᵀX.
-fn squared_error(sums: &Sums, spread: &Matrix<f64>, weights: Vec<f64>) -> Result<f64> {
-    let filters = Matrix::new(weights.clone(), sums.q, sums.f)?;
+/// Σ (w·x − t)² from the sums; `spread` is their `XᵀX`.
+fn squared_error(sums: &Sums, spread: &Matrix<f64>, weights: &[f64]) -> Result<f64> {
+    let filters = Matrix::new(weights.to_vec(), sums.q, sums.f)?;
     matmul(&filters, spread)?.read(|covered| {
         let mut total = 0.0;
         for (o, (w, covered)) in weights.chunks_exact(sums.f).zip(covered.chunks_exact(sums.f)).enumerate() {

@@ -39,7 +39,7 @@ pub(super) fn collect(source: &Graph, small: &Assembled, plan: &Plan, inputs: In
                 let origin = &small.origins[id.index()];
                 origin.source.map_or_else(Vec::new, |from| {
                     let tensor = acts.get(from);
-                    at_positions(layer, unit, tensor, origin.channels.iter().map(|&c| c as usize))
+                    at_positions(layer, unit, tensor, &origin.channels)
                 })
             };
             let layers = plan.layers.iter().map(|layer| {
@@ -69,9 +69,10 @@ pub(super) fn complete(graph: &Graph, layer: &Layer, rows: &Rows<'_>, target: Ta
     let (scale, shift) = chain(graph, affines, channels);
     let least = scale.iter().fold(0.0f32, |m, s| m.max(s.abs())) * LEAST_SCALE;
     let others = stream.of(*other);
+    let all: Vec<u32> = (0..channels as u32).collect();
     let Target { mut own, mut add } = target;
     own.par_iter_mut().zip(&mut add).enumerate().for_each(|(u, (own, sum))| {
-        let other = at_positions(layer, &rows.units[u], &others[u], 0..channels);
+        let other = at_positions(layer, &rows.units[u], &others[u], &all);
         for (i, (own, (sum, other))) in own.iter_mut().zip(sum.iter().zip(&other)).enumerate() {
             let c = i % channels;
             if scale[c].abs() > least {
@@ -97,17 +98,12 @@ pub(super) fn chain(graph: &Graph, affines: &[NodeId], channels: usize) -> (Vec<
 }
 
 /// `channels` of a tensor at a layer's positions.
-fn at_positions(
-    layer: &Layer,
-    unit: &Unit,
-    tensor: &Batch<f32>,
-    channels: impl Iterator<Item = usize> + Clone,
-) -> Values {
+fn at_positions(layer: &Layer, unit: &Unit, tensor: &Batch<f32>, channels: &[u32]) -> Values {
     let mut values = Vec::new();
     for s in 0..tensor.n {
         for k in 0..layer.positions {
             let [y, x] = layer.position(unit, s, k);
-            values.extend(channels.clone().map(|c| tensor.plane(c, s)[y * layer.width + x]));
+            values.extend(channels.iter().map(|&c| tensor.plane(c as usize, s)[y * layer.width + x]));
         }
     }
     values

@@ -239,7 +239,7 @@ fn check_regions(raw: &File, problems: &mut Problems<'_>) -> (Vec<Region>, Vec<R
             let what = format!("region {called} of {} bytes is all offset ({} bytes)", region.size, region.offset);
             problems.add("target/region-empty", size.span(), what);
         }
-        if (region.start | region.size | region.offset) % 4 != 0 {
+        if !(region.start | region.size | region.offset).is_multiple_of(4) {
             let what = format!("start, size and offset of region {called} must be multiples of 4 bytes");
             problems.add("target/region-misaligned", start.span(), what);
         }

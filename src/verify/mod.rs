@@ -55,8 +55,8 @@ impl Default for Options {
             qemu_samples: 64,
             qemu: true,
             qemu_program: None,
-            build_limit: Duration::from_secs(600),
-            run_limit: Duration::from_secs(900),
+            build_limit: Duration::from_mins(10),
+            run_limit: Duration::from_mins(15),
         }
     }
 }

@@ -77,9 +77,8 @@ pub(super) fn qemu(
         return Ok(Err("not asked for".into()));
     }
     let place = format!("QEMU's {machine}");
-    let printed = match qemu_part(copy, elf, "qemu-samples.bin", samples, target, options)? {
-        Some(printed) => printed,
-        None => return Ok(Err(missing(options))),
+    let Some(printed) = qemu_part(copy, elf, "qemu-samples.bin", samples, target, options)? else {
+        return Ok(Err(missing(options)));
     };
     let (ticks, stack) = (printed.ticks, printed.stack);
     let records = count(&place, samples.len(), printed)?;

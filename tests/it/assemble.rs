@@ -32,9 +32,9 @@ fn masked(graph: &Graph, groups: &Groups, masks: &[Vec<bool>]) -> (Graph, Vec<No
                 refs.iter().map(|r| f64::from(u8::from(masks[r.group.index()][r.index as usize]))).collect::<Vec<_>>();
             let shift = vec![0.0; scale.len()];
             let mask = Op::Affine(Affine { scale, shift });
-            inputs[0] = out.push(format!("mask of {}", node.name), mask, &inputs).unwrap();
+            inputs[0] = out.push(format!("mask of {}", node.name), mask, &inputs).expect("a mask fits its node");
         }
-        new_id.push(out.push(node.name.as_str(), node.op.clone(), &inputs).unwrap());
+        new_id.push(out.push(node.name.as_str(), node.op.clone(), &inputs).expect("the same node again"));
     }
     out.output = new_id[graph.output.index()];
     (out, new_id)
@@ -53,14 +53,14 @@ fn random_classes(all: usize, random: &mut Random) -> Vec<usize> {
 fn difference(graph: &Graph, masks: Vec<Vec<bool>>, classes: &[usize], random: &mut Random, n: usize) -> f64 {
     let groups = channel_groups(graph);
     let (whole, place) = masked(graph, &groups, &masks);
-    let route = Route::from_masks(&groups, masks).unwrap();
-    let assembled = assemble(graph, &groups, &route, classes).unwrap();
+    let route = Route::from_masks(&groups, masks).expect("masks of the right size");
+    let assembled = assemble(graph, &groups, &route, classes).expect("assembles");
     assert_eq!(assembled.graph.classes(), classes.len());
     assert_eq!(assembled.origins.len(), assembled.graph.nodes.len());
     let input = random.batch(graph.shape(graph.input()), n);
-    let all = Network::<f64>::new(&whole).unwrap().forward(&input).unwrap();
+    let all = Network::<f64>::new(&whole).expect("runs").forward(&input).expect("runs");
     let logits = all.get(place[graph.logits().index()]);
-    let small = Network::<f64>::new(&assembled.graph).unwrap().forward(&input).unwrap();
+    let small = Network::<f64>::new(&assembled.graph).expect("runs").forward(&input).expect("runs");
     let (mut worst, mut largest) = (0.0f64, 1e-3f64);
     for s in 0..n {
         let want: Vec<f64> = classes.iter().map(|&c| logits.plane(c, s)[0]).collect();
@@ -91,7 +91,7 @@ fn check_origins(source: &Graph, small: &Graph, origins: &[fratc::ir::Origin]) {
                 for (o, &so) in origin.channels.iter().enumerate() {
                     for (i, &si) in origin.features.iter().enumerate() {
                         let (so, si) = (so as usize, si as usize);
-                        assert_eq!(new.weight[o * new.in_features + i], old.weight[so * old.in_features + si]);
+                        assert_eq!(new.weight.get(o * new.in_features + i), old.weight.get(so * old.in_features + si));
                     }
                 }
             }

@@ -20,7 +20,7 @@ fn cpu_seconds() -> f64 {
     nanoseconds * 1e-9
 }
 
-/// FRAT over 640 images of vgg_cifar on one thread, beside `tests/bench/attribution/torch_gradients.py`.
+/// FRAT over 640 images of `vgg_cifar` on one thread, beside `tests/bench/attribution/torch_gradients.py`.
 #[test]
 #[ignore = "a measurement, not a check"]
 fn attribution_beside_pytorch() {
@@ -53,7 +53,7 @@ fn attribution_beside_pytorch() {
             let sums = |(class, chosen): (usize, &Vec<usize>)| {
                 point_sums(&network, &case.input, &samples, chosen, class, &points, &frat).expect("runs")
             };
-            let total = chosen.iter().enumerate().map(sums).flatten().flatten().sum();
+            let total = chosen.iter().enumerate().flat_map(sums).flatten().sum();
             (cpu_seconds() - start, total)
         });
         eprintln!("fratc, {round}: {} samples, {seconds:.3} CPU seconds, checksum {total:.6e}", 10 * SAMPLES);

@@ -14,9 +14,9 @@ fn fratc(words: &[&str]) -> (Value, i32) {
     let output =
         Command::new(env!("CARGO_BIN_EXE_fratc")).args(words).args(["--json", "--quiet"]).output().expect("fratc runs");
     let code = output.status.code().expect("an exit code");
-    let json = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|e| panic!("no JSON ({e}), exit {code}: {}", String::from_utf8_lossy(&output.stderr)));
-    (json, code)
+    let json = serde_json::from_slice(&output.stdout);
+    assert!(json.is_ok(), "no JSON, exit {code}: {}", String::from_utf8_lossy(&output.stderr));
+    (json.expect("asserted above"), code)
 }
 
 /// Builds a case of the pack into `out`.
@@ -70,7 +70,7 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().expect("a number")
 }
 
 /// The accuracy of the emitted crate, recomputed by running it on the case's own test records.

@@ -30,11 +30,11 @@ impl Fixture {
         fixture.write("labels.txt", demo.label_names.join("\n").as_bytes());
         fixture.write("calib.bin", &records(&demo.calibration, 8));
         fixture.write("test.bin", &records(&demo.test, 4));
-        fixture.write("case.toml", fixture.case().as_bytes());
+        fixture.write("case.toml", Self::case().as_bytes());
         fixture
     }
 
-    fn case(&self) -> String {
+    fn case() -> String {
         let [h, w, c] = demo::case().input.shape;
         let input = &demo::case().input;
         let split = |file: &str| {
@@ -111,7 +111,11 @@ const TABLE: &[Bad] = &[
     (
         "model of another hash",
         |f| {
-            f.edit("case.toml", "path = \"net.onnx\"", &format!("path = \"net.onnx\"\nsha256 = \"{}\"", "0".repeat(64)))
+            f.edit(
+                "case.toml",
+                "path = \"net.onnx\"",
+                &format!("path = \"net.onnx\"\nsha256 = \"{}\"", "0".repeat(64)),
+            );
         },
         BUILD,
     ),
@@ -206,7 +210,7 @@ fn corrupt_image(f: &Fixture) {
         fs::create_dir_all(&dir).expect("made");
         fs::write(dir.join("a.png"), b"\x89PNG\r\n\x1a\nbroken").expect("written");
     }
-    let case = f.case();
+    let case = Fixture::case();
     let line = case.lines().find(|l| l.starts_with("calibration")).expect("line").to_string();
     f.edit("case.toml", &line, "calibration = { format = \"folder\", path = \"pics\" }");
 }

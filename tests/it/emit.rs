@@ -1,6 +1,7 @@
 //! Emitted crates: their text, and what rustc, rustfmt, clippy and their own tests say about them.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -60,9 +61,10 @@ fn text_of_every_file() {
     for (program, files) in crates() {
         let mut list = String::new();
         for file in &files {
-            let hash: String = Sha256::digest(&file.bytes).iter().take(8).map(|b| format!("{b:02x}")).collect();
-            list.push_str(&format!("{:7} {hash} {}\n", file.bytes.len(), file.path));
-            if !file.path.ends_with(".bin") && seen.insert(file.bytes.clone()) {
+            let hash: [u8; 8] = Sha256::digest(&file.bytes)[..8].try_into().expect("8 bytes");
+            let hash = format!("{:016x}", u64::from_be_bytes(hash));
+            writeln!(list, "{:7} {hash} {}", file.bytes.len(), file.path).expect("memory");
+            if !has_extension(&file.path, "bin") && seen.insert(file.bytes.clone()) {
                 let text = std::str::from_utf8(&file.bytes).expect("text");
                 snapshot(&format!("{}/{}", program.name, file.path), text);
             }
@@ -151,8 +153,12 @@ fn panics(elf: &Path) -> Option<String> {
     names.first().map(ToString::to_string)
 }
 
+fn has_extension(path: &str, extension: &str) -> bool {
+    Path::new(path).extension().is_some_and(|e| e == extension)
+}
+
 fn rust_files(files: &[EmittedFile]) -> Vec<&str> {
-    files.iter().map(|file| file.path.as_str()).filter(|path| path.ends_with(".rs")).collect()
+    files.iter().map(|file| file.path.as_str()).filter(|path| has_extension(path, "rs")).collect()
 }
 
 fn installed(what: &str, arguments: &[&str]) -> BTreeSet<String> {

@@ -1,5 +1,7 @@
 //! Channel groups of hand-made graphs, one per way of tying channels.
 
+use std::fmt::Write as _;
+
 use fratc::ir::groups::{GroupKind, Groups, channel_groups};
 use fratc::ir::op::{Affine, Conv, Dense, Op, Window};
 use fratc::ir::{Graph, NodeId, Shape};
@@ -25,11 +27,11 @@ fn text(graph: &Graph, groups: &Groups, show: &[NodeId]) -> String {
     let mut out = String::new();
     for group in &groups.groups {
         let names: Vec<&str> = group.producers.iter().map(|&id| graph.node(id).name.as_str()).collect();
-        out += &format!("{} {:?} {} [{}]\n", group.name, group.kind, group.channels, names.join(" "));
+        writeln!(out, "{} {:?} {} [{}]", group.name, group.kind, group.channels, names.join(" ")).expect("memory");
     }
     for &id in show {
         let refs: Vec<String> = groups.of(id).iter().map(|c| format!("{}.{}", c.group.0, c.index)).collect();
-        out += &format!("{}: {}\n", graph.node(id).name, refs.join(" "));
+        writeln!(out, "{}: {}", graph.node(id).name, refs.join(" ")).expect("memory");
     }
     out
 }

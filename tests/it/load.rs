@@ -79,8 +79,8 @@ fn tract_scores(path: &Path, loaded: &Loaded, input: &Batch<f32>) -> Vec<f32> {
     let plan = tract_onnx::onnx()
         .model_for_path(path)
         .and_then(|m| m.with_input_fact(0, f32::fact(dims).into()))
-        .and_then(|m| m.into_typed())
-        .and_then(|m| m.into_runnable())
+        .and_then(tract_onnx::prelude::InferenceModelExt::into_typed)
+        .and_then(tract_onnx::prelude::IntoRunnable::into_runnable)
         .expect("tract runs the model");
     let mut out = Vec::new();
     for n in 0..input.n {
@@ -145,12 +145,11 @@ fn outputs_equal_onnxruntime_and_tract() {
             let input = case.input.normalized(&samples, 0..rows.len(), |v| v as f32);
             Some((Batch::new(shape, rows.len(), input).expect("the sizes agree"), rows.concat()))
         });
-        let (input, reference) = match recorded {
-            Some((input, reference)) => (input, Some(reference)),
-            None => {
-                let pixels = noise(5, 4 * shape.len()).iter().map(|v| (v + 1.0) * 0.5).collect();
-                (Batch::new(shape, 4, pixels).expect("the sizes agree"), None)
-            }
+        let (input, reference) = if let Some((input, reference)) = recorded {
+            (input, Some(reference))
+        } else {
+            let pixels = noise(5, 4 * shape.len()).iter().map(|v| (v + 1.0) * 0.5).collect();
+            (Batch::new(shape, 4, pixels).expect("the sizes agree"), None)
         };
         let plain = scores(&loaded.graph, &input);
         let folded = scores(&simple, &input);

@@ -23,7 +23,7 @@ fn refused(bytes: &[u8]) -> Box<Diag> {
 
 fn code_after(change: impl Fn(&mut Builder)) -> &'static str {
     let mut builder = network();
-    load_bytes(&builder.bytes(), "m.onnx").map(|_| ()).unwrap_or_else(|e| panic!("the sound network: {e}"));
+    load_bytes(&builder.bytes(), "m.onnx").expect("the sound network");
     change(&mut builder);
     let error = refused(&builder.bytes());
     assert!(error.place.as_deref().is_some_and(|p| p.starts_with("m.onnx")), "{error}");

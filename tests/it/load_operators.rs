@@ -103,7 +103,7 @@ impl Builder {
     /// Loads, simplifies, runs, and compares with tract; returns the simplified graph.
     fn check(&self) -> Graph {
         let bytes = self.bytes();
-        let loaded = load_bytes(&bytes, "made.onnx").unwrap_or_else(|e| panic!("{e}"));
+        let loaded = load_bytes(&bytes, "made.onnx").expect("loads");
         let shape = loaded.graph.shape(NodeId(0));
         let chw: Vec<f32> = (0..shape.len()).map(|i| 3.0 * (i as f32 * 0.37).sin()).collect();
         let source: Vec<f32> = match loaded.source.layout {
@@ -118,8 +118,8 @@ impl Builder {
             .with_ignore_output_shapes(true)
             .model_for_read(&mut bytes.as_slice())
             .and_then(|m| m.with_input_fact(0, f32::fact([1, a, b, c]).into()))
-            .and_then(|m| m.into_typed())
-            .and_then(|m| m.into_runnable())
+            .and_then(tract_onnx::prelude::InferenceModelExt::into_typed)
+            .and_then(tract_onnx::prelude::IntoRunnable::into_runnable)
             .expect("tract runs the model");
         let tensor = Tensor::from_shape(&[1, a, b, c], &source).expect("the sizes agree");
         let result = plan.run(tvec!(tensor.into())).expect("tract runs");

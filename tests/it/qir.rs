@@ -18,7 +18,7 @@ fn broken(mut program: Program, change: impl FnOnce(&mut Program)) -> String {
 fn conv(program: &mut Program, layer: usize) -> &mut qir::Conv {
     match &mut program.layers[layer].op {
         Op::Conv(conv) | Op::Depthwise(conv) => conv,
-        _ => panic!("no convolution"),
+        _ => unreachable!("layer {layer} is a convolution"),
     }
 }
 

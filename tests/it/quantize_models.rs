@@ -54,6 +54,7 @@ fn score(graph: &Graph, program: &Program, contract: &InputContract, samples: &S
 
 /// Quantizes a shared model and holds int8 to within a point of float on up to `limit` test samples; where that is
 /// not the whole split, two standard deviations of the samples that changed sides are allowed beside.
+#[expect(clippy::print_stderr, reason = "the figures, for a reader of `--nocapture`")]
 fn check_accuracy(name: &str, limit: usize) {
     let Some((graph, case)) = load(name) else { return };
     let calibration = case.calibration().expect("calibration data");

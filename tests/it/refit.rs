@@ -26,14 +26,14 @@ fn random_inputs(shape: Shape, range: std::ops::Range<usize>) -> Batch<f32> {
 
 fn refit_random(graph: &Graph, small: &Assembled, samples: usize) -> Refitted {
     let shape = graph.shape(graph.input());
-    refit(graph, small, samples, &|range| Ok(random_inputs(shape, range)), &RefitOptions::default()).unwrap()
+    refit(graph, small, samples, &|range| Ok(random_inputs(shape, range)), &RefitOptions::default()).expect("fits")
 }
 
 /// Mean square of the difference to the source's logits of `classes`, on fresh inputs.
 fn logit_error(graph: &Graph, small: &Graph, classes: &[usize]) -> f64 {
     let input = random_inputs(graph.shape(graph.input()), 100_000..100_000 + 256);
-    let whole = Network::<f32>::new(graph).unwrap().forward(&input).unwrap();
-    let cut = Network::<f32>::new(small).unwrap().forward(&input).unwrap();
+    let whole = Network::<f32>::new(graph).expect("runs").forward(&input).expect("runs");
+    let cut = Network::<f32>::new(small).expect("runs").forward(&input).expect("runs");
     let mut sum = 0.0;
     for (i, &class) in classes.iter().enumerate() {
         let (a, b) = (whole.get(graph.logits()).channel(class), cut.get(small.logits()).channel(i));
@@ -87,19 +87,19 @@ fn redundant() -> Graph {
         let window = Window { pad: [1; 4], ..Window::new([3, 3]) };
         let name = format!("conv{}", graph.nodes.len());
         let op = Op::Conv(Conv { out_channels: out, in_channels: input, groups, window, weight, bias });
-        let id = graph.push(name, op, &[from]).unwrap();
-        graph.push(format!("relu{}", id.0), Op::Relu, &[id]).unwrap()
+        let id = graph.push(name, op, &[from]).expect("the shapes fit");
+        graph.push(format!("relu{}", id.0), Op::Relu, &[id]).expect("the shapes fit")
     };
     let a = conv(&mut graph, NodeId(0), 8, 1);
     let b = conv(&mut graph, a, 8, 1);
     let c = conv(&mut graph, b, 8, 8);
     let d = conv(&mut graph, c, 8, 1);
-    let sum = graph.push("sum", Op::Add, &[d, b]).unwrap();
-    let flat = graph.push("flat", Op::Flatten, &[sum]).unwrap();
+    let sum = graph.push("sum", Op::Add, &[d, b]).expect("the shapes fit");
+    let flat = graph.push("flat", Op::Flatten, &[sum]).expect("the shapes fit");
     let weight = Random::new(9).values(3 * 288, 0.1);
     graph
         .push("fc", Op::Dense(Dense { out_features: 3, in_features: 288, weight, bias: vec![0.1; 3] }), &[flat])
-        .unwrap();
+        .expect("the shapes fit");
     graph
 }
 
@@ -153,18 +153,18 @@ struct Study {
 impl Study {
     /// At most `per_class` calibration samples of every wanted class.
     fn load(name: &str, tokens: &[&str], per_class: usize) -> Option<Self> {
-        let case = Case::load(&shared(&format!("cases/{name}.toml"))?).unwrap();
-        let graph = fratc::load::load(&case.model).unwrap().graph;
+        let case = Case::load(&shared(&format!("cases/{name}.toml"))?).expect("case");
+        let graph = fratc::load::load(&case.model).expect("loads").graph;
         let tokens: Vec<String> = tokens.iter().map(ToString::to_string).collect();
-        let classes = case.class_set(Some(&tokens)).unwrap();
+        let classes = case.class_set(Some(&tokens)).expect("known classes");
         let pick = |samples: Samples, most: usize| {
             let mut wanted: Vec<usize> =
                 classes.iter().flat_map(|&c| samples.of_class(c).into_iter().take(most)).collect();
             wanted.sort_unstable();
             samples.select(&wanted)
         };
-        let calibration = pick(case.calibration().unwrap(), per_class);
-        let test = pick(case.test().unwrap(), usize::MAX);
+        let calibration = pick(case.calibration().expect("calibration data"), per_class);
+        let test = pick(case.test().expect("test data"), usize::MAX);
         let groups = channel_groups(&graph);
         Some(Self { case, graph, groups, classes, calibration, test })
     }
@@ -172,17 +172,17 @@ impl Study {
     fn batch(&self, samples: &Samples, range: std::ops::Range<usize>) -> Batch<f32> {
         let n = range.len();
         let data = self.case.input.normalized(samples, range, |v| v as f32);
-        Batch::new(self.graph.shape(self.graph.input()), n, data).unwrap()
+        Batch::new(self.graph.shape(self.graph.input()), n, data).expect("the sizes agree")
     }
 
     /// Place in the class set of sample `i`'s label.
     fn place(&self, samples: &Samples, i: usize) -> usize {
-        self.classes.iter().position(|&c| c == samples.labels[i] as usize).unwrap()
+        self.classes.iter().position(|&c| c == samples.labels[i] as usize).expect("of a wanted class")
     }
 
     /// Test accuracy of `graph`, whose outputs `outputs` are the wanted classes.
     fn accuracy(&self, graph: &Graph, outputs: &[usize]) -> f64 {
-        let network = Network::<f32>::new(graph).unwrap();
+        let network = Network::<f32>::new(graph).expect("runs");
         let right = for_chunks(self.test.len(), |range| {
             let scores = network.scores(&self.batch(&self.test, range.clone()))?;
             let best = |s: usize| {
@@ -193,12 +193,12 @@ impl Study {
             };
             Ok(range.clone().filter(|&i| best(i - range.start) == self.place(&self.test, i)).count())
         });
-        right.unwrap().iter().sum::<usize>() as f64 / self.test.len() as f64
+        right.expect("runs").iter().sum::<usize>() as f64 / self.test.len() as f64
     }
 
     /// Gradient × activation of the loss restricted to the wanted classes, at what layers read.
     fn taylor(&self) -> Relevance {
-        let network = Network::<f32>::new(&self.graph).unwrap();
+        let network = Network::<f32>::new(&self.graph).expect("runs");
         let logits = self.graph.logits();
         let read: Vec<NodeId> = self
             .graph
@@ -242,7 +242,7 @@ impl Study {
             Ok(scores)
         });
         let mut sum = zeros();
-        for part in parts.unwrap() {
+        for part in parts.expect("runs") {
             for (a, b) in sum.iter_mut().flatten().flatten().zip(part.iter().flatten().flatten()) {
                 *a += b;
             }
@@ -262,13 +262,14 @@ impl Study {
     }
 
     fn cut(&self, ratio: f64) -> Assembled {
-        let route = by_ratio(&self.taylor(), &self.groups, &self.classes, ratio, &RouteOptions::default()).unwrap();
-        assemble(&self.graph, &self.groups, &route, &self.classes).unwrap()
+        let route =
+            by_ratio(&self.taylor(), &self.groups, &self.classes, ratio, &RouteOptions::default()).expect("routes");
+        assemble(&self.graph, &self.groups, &route, &self.classes).expect("assembles")
     }
 
     fn refit(&self, small: &Assembled, options: &RefitOptions) -> Refitted {
         let inputs = |range: std::ops::Range<usize>| Ok(self.batch(&self.calibration, range));
-        refit(&self.graph, small, self.calibration.len(), &inputs, options).unwrap()
+        refit(&self.graph, small, self.calibration.len(), &inputs, options).expect("fits")
     }
 }
 

@@ -1,5 +1,7 @@
 //! Routes from hand-made relevance tables.
 
+use std::fmt::Write as _;
+
 use fratc::ir::groups::{ChannelRef, GroupId, Groups, channel_groups};
 use fratc::ir::op::{Dense, Op};
 use fratc::ir::{Graph, NodeId, Shape};
@@ -13,9 +15,9 @@ fn dense(input: usize, out: usize) -> Op {
 /// 2 inputs, hidden layers `a` (4) and `b` (4), 3 classes.
 fn network() -> (Graph, Groups) {
     let mut graph = Graph::new("x", Shape::vector(2));
-    let a = graph.push("a", dense(2, 4), &[NodeId(0)]).unwrap();
-    let b = graph.push("b", dense(4, 4), &[a]).unwrap();
-    graph.push("fc", dense(4, 3), &[b]).unwrap();
+    let a = graph.push("a", dense(2, 4), &[NodeId(0)]).expect("the shapes fit");
+    let b = graph.push("b", dense(4, 4), &[a]).expect("the shapes fit");
+    graph.push("fc", dense(4, 3), &[b]).expect("the shapes fit");
     let groups = channel_groups(&graph);
     (graph, groups)
 }
@@ -53,10 +55,11 @@ fn text(route: &Route) -> String {
     let masks = |keep: &Vec<Vec<bool>>| keep.iter().map(row).collect::<Vec<_>>().join(" ");
     let mut out = format!("set {}\n", masks(&route.keep));
     for class in &route.per_class {
-        out += &format!("class {} {}\n", class.class, masks(&class.keep));
+        writeln!(out, "class {} {}", class.class, masks(&class.keep)).expect("memory");
     }
     for c in &route.changes {
-        out += &format!("class {} group {}: {} −{} +{}\n", c.class, c.group.0, c.critical, c.left, c.joined);
+        writeln!(out, "class {} group {}: {} −{} +{}", c.class, c.group.0, c.critical, c.left, c.joined)
+            .expect("memory");
     }
     out
 }

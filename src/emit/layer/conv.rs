@@ -1,5 +1,7 @@
 //! Convolution.
 
+use std::fmt::Write as _;
+
 use super::{Context, Function, window_words};
 use crate::plan::pack;
 use crate::qir::{Bias, Conv, PadValue};
@@ -47,13 +49,13 @@ pub(super) fn fields(function: &mut Function, context: &Context<'_>, conv: &Conv
             function.u8_table(context, "COLS", cols);
             function.i32_table(context, "BIAS", table);
             fields.push_str("        bias: bias::Bias::Border {\n            rows: &ROWS,\n            cols: &COLS,\n");
-            fields.push_str(&format!(
-                "            col_classes: {col_classes},\n            table: &BIAS,\n        }},\n"
-            ));
+            let _ = writeln!(fields, "            col_classes: {col_classes},\n            table: &BIAS,\n        }},");
         }
     }
     match pad {
-        PadValue::Uniform(value) => fields.push_str(&format!("        pad: pad::PadValue::Uniform({value}),\n")),
+        PadValue::Uniform(value) => {
+            let _ = writeln!(fields, "        pad: pad::PadValue::Uniform({value}),");
+        }
         PadValue::Channel(values) => {
             function.i8_table(context, "PAD", values);
             fields.push_str("        pad: pad::PadValue::Channel(&PAD),\n");

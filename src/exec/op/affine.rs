@@ -13,8 +13,8 @@ pub(super) fn forward<T: Float>(scale: &[T], shift: &[T], x: &Batch<T>) -> Batch
 
 pub(super) fn backward<T: Float>(scale: &[T], grad: &Batch<T>) -> Batch<T> {
     let mut data = Vec::with_capacity(grad.data.len());
-    for c in 0..grad.shape.c {
-        data.extend(grad.channel(c).iter().map(|&v| scale[c] * v));
+    for (c, &scale) in scale.iter().enumerate() {
+        data.extend(grad.channel(c).iter().map(|&v| scale * v));
     }
     Batch { shape: grad.shape, n: grad.n, data }
 }

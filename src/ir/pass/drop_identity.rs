@@ -12,7 +12,8 @@ pub(super) fn run(graph: &mut Graph) {
         let identity = match &node.op {
             // As f32, so that a factor and its rounded reciprocal cancel.
             Op::Affine(affine) => {
-                affine.scale.iter().all(|&s| s as f32 == 1.0) && affine.shift.iter().all(|&t| t as f32 == 0.0)
+                affine.scale.iter().all(|&s| (s as f32).total_cmp(&1.0).is_eq())
+                    && affine.shift.iter().all(|&t| t as f32 == 0.0)
             }
             Op::Clip(clip) => clip.lo == f32::NEG_INFINITY && clip.hi == f32::INFINITY,
             Op::MaxPool(pool) => one(&pool.window),

@@ -137,6 +137,7 @@ fn hard_sigmoid(importer: &Importer, id: NodeId) -> Option<(f32, HardSigmoid, No
     }
 }
 
+#[expect(clippy::float_cmp, reason = "one value stands for all only where it is each of them")]
 fn uniform(values: &[f64]) -> Option<f32> {
     values.first().copied().filter(|first| values.iter().all(|v| v == first)).map(|v| v as f32)
 }
