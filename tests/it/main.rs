@@ -13,6 +13,7 @@ mod emit;
 mod exec;
 mod finetune;
 mod groups;
+mod house;
 mod load;
 mod load_damaged;
 mod load_operators;
