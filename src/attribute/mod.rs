@@ -2,7 +2,7 @@
 //!
 //! In: a verified graph (batch norm folded or not), its channel groups, calibration samples. Out: per class
 //! and channel group one score per channel, and for every layer the share of each input channel in each
-//! output channel's positive contribution ([`links`]). One file per method:
+//! output channel's positive contribution (`links`). One file per method:
 //!
 //! - [`Frat`]: positive gradients of the class's score at the route points, elementwise before summing;
 //! - [`Taylor`]: absolute gradient × activation;
@@ -10,7 +10,7 @@
 //! - `contribution`: positive contributions between layers, thresholded and walked back from the head;
 //! - `l1`: weights only; `random`: the floor that every method must beat.
 //!
-//! Scores are taken at route points ([`points`]): the activation's result between one parameter layer and the
+//! Scores are taken at route points (`points`): the activation's result between one parameter layer and the
 //! next. A channel group that has several (residual stages, depthwise pairs, concat readers) gets their sum.
 //!
 //! Guaranteed: every class is scored from equally many calibration samples; sums run in f64 over fixed chunks

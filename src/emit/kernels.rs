@@ -53,7 +53,7 @@ fn without_modules(text: &str, folder: &str, wanted: &BTreeSet<String>) -> Strin
         let module = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';'));
         module.is_none_or(|module| wanted.contains(&format!("{folder}/{module}.rs")))
     });
-    kept.map(|line| format!("{line}\n")).collect()
+    kept.fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// The text up to its unit tests.

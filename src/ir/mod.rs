@@ -3,7 +3,7 @@
 //! A [`Graph`] is a list of nodes in topological order. Each node has one output tensor per sample of shape
 //! [`Shape`] (`[C, H, W]`; vectors are `[C, 1, 1]`), so a [`NodeId`] names both the node and its tensor.
 //! Layout is channel-first everywhere in this IR: `load` removes NHWC. Weights are `[O, I/g, KH, KW]` for
-//! convolutions and `[O, I]` for dense layers; [`op::Flatten`] goes from `[C, H, W]` to `[C·H·W, 1, 1]` in
+//! convolutions and `[O, I]` for dense layers; [`op::Op::Flatten`] goes from `[C, H, W]` to `[C·H·W, 1, 1]` in
 //! channel-major order. Inference only: batch norm is a per-channel affine, dropout is gone.
 //!
 //! [`Graph::verify`] checks every invariant; all later passes may rely on it:

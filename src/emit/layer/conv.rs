@@ -26,7 +26,7 @@ fn dsp(context: &Context<'_>, conv: &Conv, words: &[i32], bias: &[i32], pad: i8)
     function.i32_table(context, "WEIGHTS", words);
     let mut fields = function.geometry(context, &conv.window);
     function.i32_table(context, "BIAS", bias);
-    fields.push_str(&format!("        weights: &WEIGHTS,\n        bias: &BIAS,\n        pad: {pad},\n"));
+    let _ = writeln!(fields, "        weights: &WEIGHTS,\n        bias: &BIAS,\n        pad: {pad},");
     fields.push_str(&function.requant_table(context, &conv.requant));
     function.layer_static("dsp::conv::Conv", "<'static>", &fields);
     function.line("dsp::conv::conv(&LAYER, x, y, t);");
