@@ -21,8 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::diag::{Answer, Diag, Result};
-use crate::output;
-use crate::pipeline::Outcome;
+use crate::pipeline::{self, Outcome};
 
 use shell::Shell;
 
@@ -75,7 +74,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let shell = Shell::new(cli.global.json, cli.global.quiet);
     let handler = ctrlc::set_handler(|| {
-        output::abandon();
+        pipeline::abandon();
         shell::interrupted();
     });
     if handler.is_err() {

@@ -1,29 +1,46 @@
 //! Files and folders that appear whole or not at all.
 //!
-//! Everything fratc writes goes to a temporary sibling first and is renamed into place. [`abandon`] removes
-//! what is half written; the interrupt handler calls it.
+//! Everything fratc writes goes to a temporary sibling first and is renamed into place; what is only needed while
+//! it runs goes to a [`Scratch`] folder. [`abandon`] removes what is half written and every scratch folder; the
+//! interrupt handler calls it.
+
+mod scratch;
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use scratch::Scratch;
 
 use crate::diag::{Diag, Result};
 
 /// Temporary paths that exist right now.
 static PENDING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Removes every half-written file and folder.
+/// Removes every half-written file and folder and all scratch folders, right before the process ends: whoever
+/// wants to write after this waits for that end.
 pub fn abandon() {
-    for path in PENDING.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+    let mut pending = pending();
+    for path in pending.drain(..) {
         remove(&path);
     }
+    // Never unlocked: nobody brings a removed folder back.
+    std::mem::forget(pending);
+}
+
+/// The temporary paths; while this is held, nobody else writes or removes one.
+fn pending() -> MutexGuard<'static, Vec<PathBuf>> {
+    PENDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes one file whole, replacing an older one.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let pending = Pending::beside(path)?;
-    write_and_sync(&pending.path, bytes).map_err(|e| failed(path, &e))?;
+    let held = self::pending();
+    write(&pending.path, bytes).map_err(|e| failed(path, &e))?;
+    drop(held);
+    sync(&pending.path).map_err(|e| failed(path, &e))?;
     pending.rename_to(path)
 }
 
@@ -38,17 +55,23 @@ pub fn write_folder(dir: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
     for (name, bytes) in files {
         let path = pending.path.join(name);
         let parent = path.parent().unwrap_or(&pending.path);
-        fs::create_dir_all(parent).and_then(|()| write_and_sync(&path, bytes)).map_err(|e| failed(dir, &e))?;
+        let held = self::pending();
+        fs::create_dir_all(parent).and_then(|()| write(&path, bytes)).map_err(|e| failed(dir, &e))?;
+        drop(held);
+        sync(&path).map_err(|e| failed(dir, &e))?;
     }
     if dir.exists() {
         let old = Pending::beside(dir)?;
+        // Both renames or none: an interrupt in between would remove both folders.
+        let held = self::pending();
         fs::rename(dir, &old.path).map_err(|e| failed(dir, &e))?;
-        if let Err(e) = pending.rename_to(dir) {
+        let placed = fs::rename(&pending.path, dir);
+        if placed.is_err() {
             // The former folder goes back to its place: nothing is lost.
             let _ = fs::rename(&old.path, dir);
-            return Err(e);
         }
-        return Ok(());
+        drop(held);
+        return placed.map_err(|e| failed(dir, &e));
     }
     pending.rename_to(dir)
 }
@@ -104,7 +127,7 @@ impl Pending {
         for attempt in 0..1000_u32 {
             let path =
                 target.with_file_name(format!(".{}.fratc-{}-{attempt}", name.to_string_lossy(), std::process::id()));
-            let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pending = pending();
             if !path.exists() && !pending.contains(&path) {
                 pending.push(path.clone());
                 return Ok(Self { path });
@@ -114,21 +137,26 @@ impl Pending {
     }
 
     fn rename_to(self, target: &Path) -> Result<()> {
+        let _held = pending();
         fs::rename(&self.path, target).map_err(|e| failed(target, &e))
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
+        let mut pending = pending();
         remove(&self.path);
-        PENDING.lock().unwrap_or_else(PoisonError::into_inner).retain(|p| p != &self.path);
+        pending.retain(|p| p != &self.path);
     }
 }
 
-fn write_and_sync(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = fs::File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fs::File::create(path)?.write_all(bytes)
+}
+
+fn sync(path: &Path) -> std::io::Result<()> {
+    // Opened for writing: some systems sync nothing else.
+    fs::OpenOptions::new().append(true).open(path)?.sync_all()
 }
 
 fn remove(path: &Path) {

@@ -31,3 +31,9 @@ pub use route::RouteOptions;
 pub use source::Source;
 pub use targets::{TargetRow, targets};
 pub use verify::{VerifyOptions, verify};
+
+/// Ends the programs that were started and removes everything half-written, right before the process ends.
+pub fn abandon() {
+    crate::verify::stop_all();
+    crate::output::abandon();
+}

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Case, Samples};
 use crate::diag::{Diag, Result};
-use crate::emit::EmittedFile;
+use crate::emit::{EmittedFile, bare_metal};
 use crate::output;
 use crate::pipeline::Progress;
 use crate::pipeline::emit::{PROGRAM_FILE, random_inputs};
@@ -69,7 +69,17 @@ pub fn verify(dir: &Path, options: &VerifyOptions, progress: &dyn Progress) -> R
     let program = qir::load(&dir.join(PROGRAM_FILE))?;
     let inputs = inputs(&program, options)?;
     progress.stage("verify");
-    let files = read_crate(dir)?;
+    let mut files = read_crate(dir)?;
+    if target.name != kept.target {
+        // How it is linked and started is the board's; everything else is the crate as it is.
+        for file in &mut files {
+            match file.path.as_str() {
+                "memory.x" => file.bytes = bare_metal::memory_x(&target).into_bytes(),
+                ".cargo/config.toml" => file.bytes = bare_metal::cargo_config(&target).into_bytes(),
+                _ => {}
+            }
+        }
+    }
     let wanted = verify::Options { qemu_samples: options.qemu_samples, ..verify::Options::default() };
     let found = verify::verify(&files, &program, &inputs, &target, &wanted)?;
     found.check()?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::process::{self, Stopped};
 use crate::diag::{Diag, Result};
 use crate::emit::{EmittedFile, bare_metal};
+use crate::output::Scratch;
 use crate::target::RustTarget;
 
 /// Most bytes that are read of a build's messages.
@@ -39,7 +40,7 @@ impl Variant {
 
 /// The copy; it is removed when this is dropped.
 pub(super) struct Copy {
-    folder: tempfile::TempDir,
+    folder: Scratch,
     limit: Duration,
 }
 
@@ -47,7 +48,7 @@ impl Copy {
     /// Writes `files` into a new temporary folder, with the two examples that only verification needs.
     /// `limit` is the time one build may take.
     pub fn new(files: &[EmittedFile], crate_name: &str, limit: Duration) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("fratc-verify-").tempdir().map_err(|error| failed(&error))?;
+        let folder = Scratch::new("fratc-verify-").map_err(|error| failed(&error))?;
         let copy = Self { folder, limit };
         for file in files {
             copy.write(&file.path, &file.bytes)?;
@@ -82,13 +83,7 @@ impl Copy {
         if !inside {
             return Diag::new("verify/path", "a file of the crate lies outside of it").at(path).err();
         }
-        let to = self.path().join(path);
-        let written = match to.parent() {
-            Some(parent) => std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&to, bytes)),
-            None => std::fs::write(&to, bytes),
-        };
-        written.map_err(|error| failed(&error))?;
-        Ok(to)
+        self.folder.write(path, bytes).map_err(|error| failed(&error))
     }
 
     /// Builds one example for the host (`None`) or a device; the executable's path.
@@ -108,6 +103,10 @@ impl Copy {
         command.current_dir(self.path());
         command.env("CARGO_HOME", self.path().join(".cargo-home"));
         command.env("CARGO_TARGET_DIR", self.path().join("target"));
+        // A linker that is killed leaves its temporary files behind: here they go with the copy.
+        for name in ["TMPDIR", "TMP", "TEMP"] {
+            command.env(name, self.path());
+        }
         command.args([
             "build",
             "--offline",

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 pub use differ::Mismatch;
 pub use footprint::{Footprint, measure};
+pub use process::stop_all;
 
 use crate::data::{self, Samples};
 use crate::diag::{Answer, Diag, Result};

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use fratc::data::{Case, Samples};
+use fratc::exec::{Batch, Network, for_chunks};
+use fratc::ir::Shape;
 use serde_json::Value;
 
 use crate::shared::shared;
@@ -76,11 +78,7 @@ fn number(value: &Value) -> f64 {
 /// The accuracy of the emitted crate, recomputed by running it on the case's own test records.
 fn check_accuracy(case: &Path, dir: &Path, report: &Value) {
     let case = Case::load(case).expect("case");
-    let test = case.test().expect("test split");
-    let classes: Vec<&str> =
-        report["classes"].as_array().expect("list").iter().map(|c| c.as_str().expect("name")).collect();
-    let wanted: Vec<usize> =
-        (0..test.len()).filter(|&i| classes.contains(&case.label_names[test.labels[i] as usize].as_str())).collect();
+    let (test, wanted) = wanted_tests(&case, report);
     let test = test.select(&wanted);
     let answers = run_crate(dir, &test);
     assert_eq!(answers.len(), test.len());
@@ -94,6 +92,119 @@ fn check_accuracy(case: &Path, dir: &Path, report: &Value) {
     );
 }
 
+/// The same firmware without the network.
+const NO_NETWORK: &str = "mod network {
+    pub use LIBRARY::{Arena, Input, Prediction, CLASSES, INPUT_LEN};
+
+    pub fn infer(_: &mut Arena, input: &Input) -> Prediction {
+        let scores = [input[0] as i8; CLASSES.len()];
+        Prediction { class: 0, scores }
+    }
+}";
+
+/// The sizes in the report, recomputed by linking the emitted crate's example with and without the network.
+fn check_sizes(dir: &Path, triple: &str, report: &Value) {
+    let work = tempfile::tempdir().expect("temporary folder");
+    copy_folder(dir, work.path());
+    let library = dir.file_name().expect("name").to_str().expect("UTF-8").replace('-', "_");
+    let firmware = fs::read_to_string(dir.join("examples/infer.rs")).expect("example");
+    let import = format!("use {library} as network;");
+    assert!(firmware.contains(&import), "{firmware}");
+    let without = firmware.replace(&import, &NO_NETWORK.replace("LIBRARY", &library));
+    fs::write(work.path().join("examples/without.rs"), without).expect("written");
+    let output = Command::new("cargo")
+        .current_dir(work.path())
+        .env("CARGO_TARGET_DIR", work.path().join("target"))
+        .env_remove("CARGO_BUILD_TARGET")
+        .env_remove("RUSTFLAGS")
+        .args(["build", "--offline", "--release", "--quiet", "--target", triple])
+        .args(["--example", "infer", "--example", "without"])
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let examples = work.path().join("target").join(triple).join("release/examples");
+    let [with, without] = ["infer", "without"].map(|name| sections(&fs::read(examples.join(name)).expect("ELF")));
+    let flash = |sections: &[Section]| sections.iter().filter(|s| !s.empty).map(|s| s.bytes).sum::<u64>();
+    let code = |sections: &[Section]| sections.iter().filter(|s| s.code).map(|s| s.bytes).sum::<u64>();
+    let sizes = &report["flash"];
+    assert_eq!(sizes["total_bytes"], flash(&with) - flash(&without), "{sizes:#}");
+    assert_eq!(sizes["code_bytes"], code(&with) - code(&without), "{sizes:#}");
+    let arena = with.iter().find(|s| s.name == ".arena").expect("an arena").bytes;
+    // Rust rounds the type up to its alignment of a word.
+    assert_eq!(number(&report["ram"]["arena_bytes"]) as u64 + 3 & !3, arena, "{:#}", report["ram"]);
+}
+
+/// A section that is in memory when the firmware runs.
+struct Section {
+    name: String,
+    bytes: u64,
+    /// Nothing of it is in the file: RAM only.
+    empty: bool,
+    code: bool,
+}
+
+/// The allocated sections of a little-endian 32-bit ELF file.
+fn sections(elf: &[u8]) -> Vec<Section> {
+    assert_eq!(&elf[..6], b"\x7fELF\x01\x01");
+    let half = |at: usize| usize::from(u16::from_le_bytes([elf[at], elf[at + 1]]));
+    let word = |at: usize| half(at) | half(at + 2) << 16;
+    let header = |index: usize| word(0x20) + index * half(0x2E);
+    let names = word(header(half(0x32)) + 16);
+    let name = |offset: usize| {
+        let rest = &elf[names + offset..];
+        String::from_utf8_lossy(rest.split(|b| *b == 0).next().unwrap_or_default()).into_owned()
+    };
+    (0..half(0x30))
+        .map(header)
+        .filter(|&at| word(at + 8) & 2 != 0)
+        .map(|at| Section {
+            name: name(word(at)),
+            bytes: word(at + 20) as u64,
+            empty: word(at + 4) == 8,
+            code: word(at + 8) & 4 != 0,
+        })
+        .collect()
+}
+
+/// What `fratc assemble` writes for the same command has the report's weights, work and accuracy.
+fn check_assembled(case: &Path, more: &[&str], report: &Value) {
+    let work = tempfile::tempdir().expect("temporary folder");
+    let onnx = work.path().join("small.onnx");
+    let words = ["assemble", case.to_str().expect("UTF-8"), "--out", onnx.to_str().expect("UTF-8")];
+    let (summary, code) = fratc(&[&words, more].concat());
+    assert_eq!(code, 0, "{summary:#}");
+    let graph = fratc::load::load(&onnx).expect("loads").graph;
+    assert_eq!(report["assembled"]["params"], graph.params());
+    assert_eq!(report["assembled"]["macs"], graph.macs());
+    let case = Case::load(case).expect("case");
+    let (test, wanted) = wanted_tests(&case, report);
+    let network = Network::<f32>::new(&graph).expect("a network");
+    let [h, w, c] = test.shape;
+    let hits = for_chunks(wanted.len(), |range| {
+        let part = &wanted[range];
+        let data = case.input.normalized(&test, part.iter().copied(), |x| x as f32);
+        let out = network.scores(&Batch { shape: Shape::new(c, h, w), n: part.len(), data })?;
+        let right = |k: usize| {
+            let score = |class: usize| out.data[class * out.n + k];
+            let best = (1..out.shape.c).fold(0, |best, class| if score(class) > score(best) { class } else { best });
+            report["classes"][best] == *case.label_names[test.labels[part[k]] as usize]
+        };
+        Ok((0..out.n).filter(|&k| right(k)).count())
+    });
+    let hits: usize = hits.expect("runs").iter().sum();
+    let reported = number(&report["accuracy"]["assembled_f32"]);
+    assert!((reported - hits as f64 / wanted.len() as f64).abs() < 1e-9, "{reported}, {hits} of {}", wanted.len());
+}
+
+/// The case's test split, and the indices of its samples of the report's classes.
+fn wanted_tests(case: &Case, report: &Value) -> (Samples, Vec<usize>) {
+    let test = case.test().expect("test split");
+    let classes = report["classes"].as_array().expect("list");
+    let name = |i: usize| case.label_names[test.labels[i] as usize].as_str();
+    let wanted = (0..test.len()).filter(|&i| classes.iter().any(|class| class == name(i))).collect();
+    (test, wanted)
+}
+
 #[test]
 fn fashion_three_classes_at_half_the_channels() {
     let Some(case) = shared("cases/cnn_fmnist.toml") else { return };
@@ -103,6 +214,8 @@ fn fashion_three_classes_at_half_the_channels() {
         build(&case, &out, &["--classes", "0,1,2", "--target", "qemu-m4", "--keep", "0.5", "--verify-samples", "8"]);
     assert!(number(&report["accuracy"]["int8"]) >= 0.965, "{:#}", report["accuracy"]);
     check_accuracy(&case, &out, &report);
+    check_sizes(&out, "thumbv7em-none-eabihf", &report);
+    check_assembled(&case, &["--classes", "0,1,2", "--keep", "0.5"], &report);
 
     // The same command again gives the same bytes, with one thread too.
     let again = work.path().join("again").join("tops");
@@ -142,6 +255,7 @@ fn keyword_spotter_searches_its_size() {
     let report = build(&case, &out, &["--classes", "Yes,No", "--target", "qemu-m0", "--verify-samples", "4"]);
     assert!(number(&report["accuracy"]["int8"]) >= number(&report["accuracy"]["source_masked"]) - 0.05, "{report:#}");
     check_accuracy(&case, &out, &report);
+    check_sizes(&out, "thumbv6m-none-eabi", &report);
 }
 
 #[test]

@@ -72,10 +72,7 @@ impl Fixture {
     }
 
     fn listing(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.dir.path())
-            .expect("listing")
-            .map(|e| e.expect("entry").file_name().to_string_lossy().into_owned())
-            .collect();
+        let mut names = names(self.dir.path());
         names.sort();
         names
     }
@@ -270,9 +267,11 @@ fn a_full_disk_leaves_nothing() {
 fn an_interrupt_leaves_nothing() {
     use std::io::{BufRead as _, BufReader};
     let fixture = Fixture::new();
+    let temporary = tempfile::tempdir().expect("temporary folder");
     let before = fixture.listing();
     let mut child = fratc()
         .current_dir(fixture.dir.path())
+        .env("TMPDIR", temporary.path())
         .args(BUILD.split(' '))
         .stderr(Stdio::piped())
         .spawn()
@@ -280,12 +279,104 @@ fn an_interrupt_leaves_nothing() {
     let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
     let verify = lines.by_ref().map_while(Result::ok).find(|l| l == "fratc: verify");
     assert!(verify.is_some(), "the build ended before it verified");
+    // In the middle of a build of the emitted crate.
+    let compiles = || names(temporary.path()).iter().any(|name| temporary.path().join(name).join("target").exists());
+    for _ in 0..6000 {
+        if compiles() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(compiles(), "cargo did not start");
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
     assert!(sent.success());
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     assert_eq!(child.wait().expect("ended").code(), Some(2), "{rest:?}");
     assert!(rest.iter().any(|l| l.contains("interrupted")), "{rest:?}");
     assert_eq!(fixture.listing(), before);
+    assert_eq!(names(temporary.path()), Vec::<String>::new(), "temporary folders");
+    assert_eq!(programs_with(temporary.path()), Vec::<String>::new(), "programs still run");
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).expect("listing");
+    entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The command lines of the programs whose environment names `folder`, where the system tells.
+#[cfg(unix)]
+fn programs_with(folder: &Path) -> Vec<String> {
+    let folder = folder.to_str().expect("UTF-8").as_bytes();
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let mut found = Vec::new();
+    for process in processes.filter_map(Result::ok) {
+        // A process that has ended by now, or one of another user, cannot be read.
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        if environment.windows(folder.len()).any(|part| part == folder) {
+            let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            found.push(String::from_utf8_lossy(&command).replace('\0', " "));
+        }
+    }
+    found
+}
+
+/// Runs `words`, which must work.
+fn works(fixture: &Fixture, words: &str) {
+    let output = fixture.run(words);
+    assert_eq!(output.status.code(), Some(0), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn one_command_a_stage_gives_the_crate_of_build() {
+    let fixture = Fixture::new();
+    works(&fixture, "attribute case.toml --out net.frat");
+    works(&fixture, "assemble case.toml --classes 0,1,2 --library net.frat --keep 0.5 --out small.onnx");
+    works(&fixture, "quantize case.toml --model small.onnx --classes 0,1,2 --out small.int8");
+    fs::create_dir(fixture.path("staged")).expect("made");
+    works(&fixture, "emit small.int8 --target qemu-m4 --out staged/out");
+    works(&fixture, "verify staged/out --case case.toml --verify-samples 4");
+    works(&fixture, &format!("{BUILD} --library net.frat --keep 0.5 --verify-samples 4"));
+
+    // Everything but what was measured and the words of the command line.
+    for part in ["weights", "src"] {
+        let files = tree(&fixture.path("out").join(part));
+        assert_eq!(files, tree(&fixture.path("staged/out").join(part)), "{part}");
+        assert!(!files.is_empty(), "{part}");
+    }
+
+    // One byte of one layer's weights.
+    let weights = fixture.path("staged/out/weights");
+    let mut tables: Vec<String> = names(&weights).into_iter().filter(|n| n.ends_with(".weights.bin")).collect();
+    tables.sort();
+    let table = weights.join(&tables[0]);
+    let mut bytes = fs::read(&table).expect("read");
+    bytes[0] ^= 0x40;
+    fs::write(&table, bytes).expect("written");
+    let output = fixture.run("verify staged/out --case case.toml --verify-samples 4");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let place = stderr.lines().find_map(|l| l.strip_prefix("  in: host, sample ")).expect("a place");
+    let layer = place.split('`').nth(1).expect("a layer's name").replace(['/', '.'], "_");
+    assert!(stderr.contains("error[verify/mismatch]") && tables[0].contains(&layer), "{}: {stderr}", tables[0]);
+}
+
+/// Every file under `dir`, sorted, with its lines but comments.
+fn tree(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for name in names(dir) {
+        let path = dir.join(&name);
+        if path.is_dir() {
+            files.extend(tree(&path).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
+        } else {
+            let bytes = fs::read(&path).expect("read");
+            let code = |text: &str| {
+                text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n").into_bytes()
+            };
+            files.push((name, String::from_utf8(bytes.clone()).map_or(bytes, |text| code(&text))));
+        }
+    }
+    files.sort();
+    files
 }
 
 #[test]
