@@ -27,5 +27,6 @@ pub mod report;
 pub mod route;
 pub mod search;
 pub mod sim;
+pub mod study;
 pub mod target;
 pub mod verify;

@@ -13,6 +13,7 @@ mod emit;
 mod inspect;
 mod quantize;
 mod shell;
+mod study;
 mod targets;
 mod verify;
 
@@ -65,6 +66,7 @@ enum Command {
     Quantize(quantize::Cmd),
     Emit(emit::Cmd),
     Verify(verify::Cmd),
+    Study(study::Cmd),
     Targets(targets::Cmd),
     Completions(completions::Cmd),
 }
@@ -108,6 +110,7 @@ fn run(command: &Command, shell: &Shell) -> Result<()> {
         Command::Quantize(cmd) => cmd.run(shell),
         Command::Emit(cmd) => cmd.run(shell),
         Command::Verify(cmd) => cmd.run(shell),
+        Command::Study(cmd) => cmd.run(shell),
         Command::Targets(cmd) => cmd.run(shell),
         Command::Completions(cmd) => cmd.run(shell),
     }

@@ -4,16 +4,16 @@
 //! [`crate::output`]. What is going on is told to a [`Progress`]; nothing here prints or reads the clock.
 
 mod assemble;
-mod attribute;
+pub(crate) mod attribute;
 mod build;
-mod calibration;
+pub(crate) mod calibration;
 mod demo;
 mod emit;
 mod inspect;
 mod progress;
-mod quantize;
+pub(crate) mod quantize;
 mod route;
-mod score;
+pub(crate) mod score;
 mod source;
 mod targets;
 mod verify;

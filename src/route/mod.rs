@@ -65,12 +65,24 @@ pub struct RouteOptions {
     /// A channel supports another if its share of the other's positive contribution exceeds this multiple of
     /// an even share (one over the number of channels read). `None` skips relevance analysis.
     pub link_factor: Option<f64>,
+    /// How a set's channels are ranked from its classes' scores (by ratio only).
+    pub combine: Combine,
+}
+
+/// How the scores of several classes become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Combine {
+    /// By the class that wants a channel most, so that no class is outvoted.
+    #[default]
+    Max,
+    /// By the mean over the classes: not clearly better or worse on held-out samples (docs/study.md).
+    Mean,
 }
 
 impl Default for RouteOptions {
     /// Half an even share: links that carry next to nothing break, ordinary ones do not.
     fn default() -> Self {
-        Self { link_factor: Some(0.5) }
+        Self { link_factor: Some(0.5), combine: Combine::default() }
     }
 }
 

@@ -21,7 +21,7 @@ pub fn by_ratio(
     if !(ratio > 0.0 && ratio <= 1.0) {
         return Diag::new("route/ratio", "the keep ratio is out of range").expected("above 0, at most 1", ratio).err();
     }
-    let scores = Scores::new(relevance, groups, classes)?;
+    let scores = Scores::new(relevance, groups, classes)?.combined_by(options.combine);
     let links = Links::new(relevance, groups, options)?;
     let mut per_class = Vec::with_capacity(classes.len());
     let mut changes = Vec::new();

@@ -3,11 +3,13 @@
 use crate::diag::{Diag, Result};
 use crate::ir::groups::{GroupId, Groups};
 use crate::library::Relevance;
+use crate::route::Combine;
 
 /// Normalised scores of the wanted classes.
 pub(super) struct Scores {
     /// `[group][wanted class][channel]`: the channel's share of the row's total magnitude.
     rows: Vec<Vec<Vec<f64>>>,
+    combine: Combine,
 }
 
 impl Scores {
@@ -19,7 +21,12 @@ impl Scores {
             .iter()
             .map(|group| classes.iter().map(|&class| normalise(&group.scores[class])).collect())
             .collect();
-        Ok(Self { rows })
+        Ok(Self { rows, combine: Combine::default() })
+    }
+
+    /// The same scores, ranked for the set in this way.
+    pub(super) fn combined_by(self, combine: Combine) -> Self {
+        Self { combine, ..self }
     }
 
     /// Channels of `group`, best first for the wanted class at `place`.
@@ -35,12 +42,15 @@ impl Scores {
         &self.rows[group.index()][place]
     }
 
-    /// Channels of `group`, best first for the whole set: by the class that wants a channel most, then by the
-    /// sum over classes, then by index. `tier` comes before everything: true is better.
+    /// Channels of `group`, best first for the whole set: by the class that wants a channel most (unless the mean
+    /// is asked for), then by the sum over classes, then by index. `tier` comes before everything: true is better.
     pub(super) fn ranked_for_set(&self, group: GroupId, tier: impl Fn(usize) -> bool) -> Vec<usize> {
         let rows = &self.rows[group.index()];
         let channels = rows.first().map_or(0, Vec::len);
-        let best = |c: usize| rows.iter().map(|row| row[c]).fold(f64::NEG_INFINITY, f64::max);
+        let best = |c: usize| match self.combine {
+            Combine::Max => rows.iter().map(|row| row[c]).fold(f64::NEG_INFINITY, f64::max),
+            Combine::Mean => 0.0,
+        };
         let sum = |c: usize| rows.iter().map(|row| row[c]).sum::<f64>();
         let mut order: Vec<usize> = (0..channels).collect();
         order.sort_by(|&a, &b| {
@@ -91,5 +101,18 @@ fn check(relevance: &Relevance, groups: &Groups, classes: &[usize]) -> Result<()
         Some(class) => Diag::new("route/class-range", "no such class in the relevance table")
             .expected(format!("an index below {}", relevance.classes.len()), class)
             .err(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_ranked_by_its_keenest_class_unless_the_mean_is_asked_for() {
+        let rows = vec![vec![vec![0.5, 0.4, 0.1], vec![0.0, 0.4, 0.6]]];
+        let ranked = |combine| Scores { rows: rows.clone(), combine }.ranked_for_set(GroupId(0), |_| true);
+        assert_eq!(ranked(Combine::default()), [2, 0, 1]);
+        assert_eq!(ranked(Combine::Mean), [1, 2, 0]);
     }
 }

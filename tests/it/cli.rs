@@ -383,9 +383,19 @@ fn tree(dir: &Path) -> Vec<(String, Vec<u8>)> {
 fn help_names_every_command() {
     let output = fratc().arg("--help").output().expect("fratc runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for command in
-        ["build", "demo", "inspect", "attribute", "assemble", "quantize", "emit", "verify", "targets", "completions"]
-    {
+    for command in [
+        "build",
+        "demo",
+        "inspect",
+        "attribute",
+        "assemble",
+        "quantize",
+        "emit",
+        "verify",
+        "study",
+        "targets",
+        "completions",
+    ] {
         assert!(text.contains(&format!("\n  {command} ")), "{command} is missing:\n{text}");
     }
     for shell in ["bash", "zsh", "fish"] {

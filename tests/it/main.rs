@@ -28,5 +28,6 @@ mod runtime;
 mod runtime_firmware;
 mod shared;
 mod sim;
+mod study;
 mod target;
 mod verify;

@@ -130,7 +130,7 @@ fn analysis_drops_dead_ends_and_takes_in_carriers() {
     // Nothing leads to class 1: the plain scores decide.
     let route = by_ratio(&table, &groups, &[1], 0.5, &RouteOptions::default()).unwrap();
     assert_eq!(route.keep[2], [true, true, false, false]);
-    let none = RouteOptions { link_factor: None };
+    let none = RouteOptions { link_factor: None, ..RouteOptions::default() };
     assert!(by_ratio(&table, &groups, &[0], 0.5, &none).unwrap().changes.is_empty());
 }
 

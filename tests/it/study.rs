@@ -1,0 +1,108 @@
+//! `fratc study` on the built-in network.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use fratc::data::Samples;
+use fratc::demo;
+
+fn records(samples: &Samples, per_class: usize) -> Vec<u8> {
+    let mut seen = std::collections::BTreeMap::new();
+    let mut out = Vec::new();
+    for i in 0..samples.len() {
+        let n = seen.entry(samples.labels[i]).or_insert(0);
+        if *n < per_class {
+            *n += 1;
+            out.push(samples.labels[i] as u8);
+            out.extend_from_slice(samples.sample(i));
+        }
+    }
+    out
+}
+
+fn fixture(dir: &Path) {
+    let demo = demo::case();
+    fs::write(dir.join("net.onnx"), demo::model_bytes()).expect("written");
+    fs::write(dir.join("labels.txt"), demo.label_names.join("\n")).expect("written");
+    fs::write(dir.join("calib.bin"), records(&demo.calibration, 12)).expect("written");
+    fs::write(dir.join("test.bin"), records(&demo.test, 8)).expect("written");
+    let input = &demo.input;
+    let split = |file: &str| {
+        format!(
+            "{{ format = \"records\", path = \"{file}\", label_bytes = 1, dtype = \"u8\", shape = {:?}, layout = \"hwc\" }}",
+            input.shape
+        )
+    };
+    let case = format!(
+        "[model]\npath = \"net.onnx\"\n[input]\nkind = \"image\"\nshape = {:?}\nscale = {}\nmean = {:?}\nstd = {:?}\n\
+         [data]\nlabels = \"labels.txt\"\ncalibration = {}\ntest = {}\n",
+        input.shape,
+        input.scale,
+        input.mean,
+        input.std,
+        split("calib.bin"),
+        split("test.bin")
+    );
+    fs::write(dir.join("markers.toml"), case).expect("written");
+}
+
+fn fratc(dir: &Path, words: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fratc"))
+        .current_dir(dir)
+        .args(words.split_whitespace())
+        .output()
+        .expect("fratc runs")
+}
+
+fn rows(dir: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(dir.join("s/study.json")).expect("study.json");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    json["rows"].as_array().expect("rows").clone()
+}
+
+const STUDY: &str =
+    "study markers.toml --sets 0,1,2 --sets 3,5 --keep 0.5 --methods frat,random:links=none --split held-out --out s";
+
+#[test]
+fn a_study_resumes_and_writes_the_same_tables() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let dir = dir.path();
+    fixture(dir);
+    let first = fratc(dir, STUDY);
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    let all = rows(dir);
+    assert_eq!(all.len(), 2 * 2 * 2, "sets × methods × (sliced, refitted)");
+    for row in &all {
+        let count = |name: &str| row[name].as_u64().expect("a count");
+        assert!(count("right") <= count("judged") && count("masked_right") >= count("source_right"), "{row}");
+        assert!(count("macs") < count("source_macs"));
+    }
+    let tables = ["study.json", "study.csv", "study.md"].map(|f| fs::read(dir.join("s").join(f)).expect("table"));
+
+    // Two rows are lost: just they are measured again, to the same values.
+    let mut json: serde_json::Value = serde_json::from_slice(&tables[0]).expect("JSON");
+    json["rows"].as_array_mut().expect("rows").truncate(6);
+    fs::write(dir.join("s/study.json"), json.to_string()).expect("written");
+    let second = fratc(dir, &format!("{STUDY} --json --jobs 1"));
+    let summary: serde_json::Value = serde_json::from_slice(&second.stdout).expect("JSON");
+    assert_eq!((summary["rows"].as_u64(), summary["new"].as_u64()), (Some(8), Some(2)));
+    let again = ["study.json", "study.csv", "study.md"].map(|f| fs::read(dir.join("s").join(f)).expect("table"));
+    assert!(tables == again, "resumed tables differ");
+}
+
+#[test]
+fn a_folder_of_others_and_a_wrong_method_are_refused() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let dir = dir.path();
+    fixture(dir);
+    let wrong = fratc(dir, "study markers.toml --methods frat:loud --out s");
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("study/setting"));
+    fs::create_dir(dir.join("s")).expect("made");
+    fs::write(dir.join("s/precious.txt"), "keep me").expect("written");
+    let refused = fratc(dir, STUDY);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("output/not-ours"));
+    assert!(dir.join("s/precious.txt").is_file());
+}
