@@ -46,15 +46,20 @@ pub(super) fn means(rows: &[Row]) -> Vec<Mean> {
     });
     let same = |a: &&Row, b: &&Row| {
         let (a, b) = (&a.key, &b.key);
-        a.case == b.case && a.split == b.split && a.keep == b.keep && a.refit == b.refit && a.method == b.method
+        a.case == b.case
+            && a.split == b.split
+            && a.keep.total_cmp(&b.keep).is_eq()
+            && a.refit == b.refit
+            && a.method == b.method
     };
     let mut means: Vec<Mean> = sorted.chunk_by(same).map(mean).collect();
     let mut by_method: Vec<&Mean> = means.iter().collect();
     by_method.sort_by(|a, b| {
         a.split.cmp(&b.split).then(b.keep.total_cmp(&a.keep)).then(a.refit.cmp(&b.refit)).then(a.method.cmp(&b.method))
     });
-    let same =
-        |a: &&Mean, b: &&Mean| a.split == b.split && a.keep == b.keep && a.refit == b.refit && a.method == b.method;
+    let same = |a: &&Mean, b: &&Mean| {
+        a.split == b.split && a.keep.total_cmp(&b.keep).is_eq() && a.refit == b.refit && a.method == b.method
+    };
     let over_cases: Vec<Mean> = by_method.chunk_by(same).filter(|m| m.len() > 1).map(over_cases).collect();
     means.extend(over_cases);
     means
@@ -147,7 +152,9 @@ pub(super) fn markdown(means: &[Mean]) -> String {
         "Accuracy against the source with its scores masked to the set, in points: mean ± standard deviation over\n\
          class sets and seeds (over cases, at the end).\n",
     );
-    let same = |a: &Mean, b: &Mean| a.case == b.case && a.split == b.split && a.keep == b.keep && a.refit == b.refit;
+    let same = |a: &Mean, b: &Mean| {
+        a.case == b.case && a.split == b.split && a.keep.total_cmp(&b.keep).is_eq() && a.refit == b.refit
+    };
     for table in means.chunk_by(same) {
         let Mean { case, split, keep, refit, .. } = &table[0];
         let fit = if *refit { "refitted" } else { "sliced only" };

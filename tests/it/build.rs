@@ -131,7 +131,7 @@ fn check_sizes(dir: &Path, triple: &str, report: &Value) {
     assert_eq!(sizes["code_bytes"], code(&with) - code(&without), "{sizes:#}");
     let arena = with.iter().find(|s| s.name == ".arena").expect("an arena").bytes;
     // Rust rounds the type up to its alignment of a word.
-    assert_eq!(number(&report["ram"]["arena_bytes"]) as u64 + 3 & !3, arena, "{:#}", report["ram"]);
+    assert_eq!((number(&report["ram"]["arena_bytes"]) as u64 + 3) & !3, arena, "{:#}", report["ram"]);
 }
 
 /// A section that is in memory when the firmware runs.
