@@ -12,9 +12,11 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("dense.rs", include_str!("dense.rs")),
     ("depthwise.rs", include_str!("depthwise.rs")),
     ("dsp/conv.rs", include_str!("dsp/conv.rs")),
+    ("dsp/depthwise.rs", include_str!("dsp/depthwise.rs")),
     ("dsp/dot.rs", include_str!("dsp/dot.rs")),
     ("dsp/lanes.rs", include_str!("dsp/lanes.rs")),
     ("dsp/mod.rs", include_str!("dsp/mod.rs")),
+    ("dsp/rows.rs", include_str!("dsp/rows.rs")),
     ("lookup.rs", include_str!("lookup.rs")),
     ("max_pool.rs", include_str!("max_pool.rs")),
     ("pad.rs", include_str!("pad.rs")),
@@ -27,7 +29,7 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
     match file {
         "conv.rs" | "depthwise.rs" => &["bias.rs", "pad.rs", "requant.rs", "shape.rs"],
         "avg_pool.rs" | "dense.rs" => &["requant.rs", "shape.rs"],
-        "dsp/conv.rs" => &[
+        "dsp/conv.rs" | "dsp/rows.rs" => &[
             "dsp/dot.rs",
             "dsp/lanes.rs",
             "dsp/mod.rs",
@@ -35,6 +37,7 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             "shape.rs",
         ],
         "dsp/dot.rs" => &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs", "shape.rs"],
+        "dsp/depthwise.rs" => &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs", "shape.rs"],
         "dsp/lanes.rs" => &["dsp/mod.rs"],
         "concat.rs" | "lookup.rs" | "max_pool.rs" => &["shape.rs"],
         _ => &[],

@@ -2,7 +2,7 @@
 
 use fratc_runtime::dsp;
 
-use crate::qir::{Bias, Conv, Layer, Op, PadValue, Program};
+use crate::qir::{Bias, Conv, Hwc, Layer, Op, PadValue, Program, Window};
 use crate::target::{Core, RustTarget, Target};
 
 /// Kernels of one layer.
@@ -10,8 +10,12 @@ use crate::target::{Core, RustTarget, Target};
 pub enum Kernel {
     /// Plain Rust; weights as the program has them.
     Portable,
-    /// `fratc_runtime::dsp::conv`; weights by [`pack`].
+    /// `fratc_runtime::dsp::conv`: any dense convolution, eight patches at a time.
     DspConv,
+    /// `fratc_runtime::dsp::rows`: dense, three columns wide, step 1 along a row.
+    DspRows,
+    /// `fratc_runtime::dsp::depthwise`.
+    DspDepthwise,
 }
 
 /// What the code may use of a core.
@@ -38,18 +42,62 @@ impl Features {
     }
 }
 
-/// The kernel of `layer`.
-pub(super) fn choose(layer: &Layer, features: Features) -> Kernel {
+/// The kernel of `layer`: of those that can run it, the one with the fewest instructions.
+pub(super) fn choose(program: &Program, layer: &Layer, features: Features) -> Kernel {
+    let uniform = |conv: &Conv| matches!((&conv.bias, &conv.pad), (Bias::Channel(_), PadValue::Uniform(_)));
+    // Kernels that load words want tensors of the arena: the caller's input may be raw pixels, and lies anywhere.
+    let from_arena = layer.inputs[0] != program.input();
+    let (input, output) = (program.tensor(layer.inputs[0]).shape, program.tensor(layer.output).shape);
     match &layer.op {
-        Op::Conv(Conv { bias: Bias::Channel(_), pad: PadValue::Uniform(_), .. }) if features.dsp => Kernel::DspConv,
+        Op::Conv(conv) if features.dsp && uniform(conv) => {
+            let rows = from_arena
+                && dsp::rows::takes(input.c, &window(&conv.window))
+                && rows_cost(conv, input, output) < patches_cost(conv, input, output);
+            if rows { Kernel::DspRows } else { Kernel::DspConv }
+        }
+        Op::Depthwise(conv) if features.dsp && uniform(conv) => {
+            let taps = conv.window.kernel[0] * conv.window.kernel[1];
+            if from_arena && dsp::depthwise::takes(input.c, taps) { Kernel::DspDepthwise } else { Kernel::Portable }
+        }
         _ => Kernel::Portable,
     }
 }
 
+/// Instructions for one filter's eight sums beside its products: biases in, scores out.
+const FILTER_COST: usize = 75;
+
+/// Instructions of `dsp::conv`, about: 55 for two groups of four values, 20 to gather a group of one patch.
+fn patches_cost(conv: &Conv, input: Hwc, output: Hwc) -> usize {
+    let groups = dsp::conv::filter_words(conv.window.kernel[0] * conv.window.kernel[1] * input.c);
+    let blocks = (output.h * output.w).div_ceil(dsp::dot::POSITIONS);
+    blocks * (output.c * (groups * 55 / 2 + FILTER_COST) + dsp::dot::POSITIONS * groups * 20)
+}
+
+/// Instructions of `dsp::rows`, about: 79 for four channels of one kernel row, 100 to widen them.
+fn rows_cost(conv: &Conv, input: Hwc, output: Hwc) -> usize {
+    let [rows, _] = conv.window.kernel;
+    let blocks = output.h * output.w.div_ceil(dsp::dot::POSITIONS);
+    let widened = rows.min(conv.window.stride[0]);
+    blocks * (output.c * (rows * input.c / 4 * 79 + FILTER_COST) + widened * input.c / 4 * 100)
+}
+
+/// The runtime's form of a window.
+fn window(window: &Window) -> fratc_runtime::shape::Window {
+    let Window { kernel, stride, dilation, pad } = *window;
+    fratc_runtime::shape::Window { kernel, stride, dilation, pad }
+}
+
 /// Bytes of memory that `kernel` needs while it runs `layer`, beside the layer's tensors.
 pub(super) fn scratch_bytes(program: &Program, layer: &Layer, kernel: Kernel) -> usize {
+    let Some(input) = layer.inputs.first().map(|id| program.tensor(*id).shape) else { return 0 };
     match (&layer.op, kernel) {
         (Op::Conv(conv), Kernel::DspConv) => dsp::conv::scratch_bytes(filter_len(program, layer, conv)),
+        (Op::Conv(conv), Kernel::DspRows) => {
+            dsp::rows::scratch_bytes(input.c, conv.window.kernel[0], program.tensor(layer.output).shape.w)
+        }
+        (Op::Depthwise(conv), Kernel::DspDepthwise) => {
+            dsp::depthwise::scratch_bytes(input.c, conv.window.kernel[0] * conv.window.kernel[1])
+        }
         _ => 0,
     }
 }
@@ -60,16 +108,38 @@ fn filter_len(program: &Program, layer: &Layer, conv: &Conv) -> usize {
     kh * kw * program.tensor(layer.inputs[0]).shape.c
 }
 
-/// Weights as `kernel` reads them: words of four values, first value in the low byte. `None` where it reads them as
-/// the program has them.
+/// Weights as `kernel` reads them, see its documentation. `None` where it reads them as the program has them.
 pub fn pack(program: &Program, layer: &Layer, kernel: Kernel) -> Option<Vec<i32>> {
     match (&layer.op, kernel) {
         (Op::Conv(conv), Kernel::DspConv) => {
             let filters = conv.weights.chunks(filter_len(program, layer, conv));
             Some(filters.flat_map(|filter| filter.chunks(4).map(word)).collect())
         }
+        (Op::Conv(conv), Kernel::DspRows) => {
+            let channels = program.tensor(layer.inputs[0]).shape.c;
+            let rows = conv.weights.chunks(dsp::rows::TAPS * channels);
+            let words = rows.flat_map(|row| {
+                (0..channels)
+                    .step_by(4)
+                    .flat_map(move |first| row.chunks(channels).map(move |tap| word(&tap[first..first + 4])))
+            });
+            Some(words.collect())
+        }
+        (Op::Depthwise(conv), Kernel::DspDepthwise) => {
+            let channels = program.tensor(layer.inputs[0]).shape.c;
+            let fours = (0..channels).step_by(4).flat_map(|first| {
+                let taps = conv.weights.chunks(channels).map(move |tap| &tap[first..first + 4]);
+                taps.flat_map(|four| [lanes(four[0], four[2]), lanes(four[1], four[3])])
+            });
+            Some(fours.collect())
+        }
         _ => None,
     }
+}
+
+/// Two 16-bit lanes.
+fn lanes(low: i8, high: i8) -> i32 {
+    (i32::from(low) & 0xffff) | (i32::from(high) << 16)
 }
 
 /// Up to four values in a word.

@@ -142,7 +142,7 @@ pub fn plan_for(program: &Program, target: &Target) -> Result<Plan> {
 
 fn plan_with(program: &Program, features: Features) -> Result<Plan> {
     check_program(program)?;
-    let kernels: Vec<Kernel> = program.layers.iter().map(|layer| kernel::choose(layer, features)).collect();
+    let kernels: Vec<Kernel> = program.layers.iter().map(|layer| kernel::choose(program, layer, features)).collect();
     let best = lives::STRATEGIES
         .iter()
         .map(|&strategy| {

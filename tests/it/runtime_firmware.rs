@@ -42,6 +42,11 @@ fn of<T: shape::Element>(x: &[T], q: &[i8], words: &[i32], classes: &[u8], out: 
     depthwise::depthwise(&depthwise::Depthwise { input, output, window, weights: q, bias, pad, requant }, x, out);
     let layer = dsp::conv::Conv { input, output, window, weights: words, bias: words, pad: any(3), requant };
     dsp::conv::conv(&layer, x, out, any(&mut [0_i8; 300]));
+    let pad = any(3);
+    let layer = dsp::rows::Rows { input, output, window, weights: words, bias: words, pad, requant };
+    dsp::rows::conv(&layer, q, out, any(&mut [0_i8; 300]));
+    let layer = dsp::depthwise::Depthwise { input, output, window, weights: words, bias: words, pad, requant };
+    dsp::depthwise::depthwise(&layer, q, out, any(&mut [0_i8; 300]));
     dense::dense(&dense::Dense { weights: q, bias: words, requant }, x, out);
     max_pool::max_pool(&max_pool::MaxPool { input, output, window }, x, out);
     avg_pool::avg_pool(&avg_pool::AvgPool { input, output, window, input_zero_point: any(3), requant }, x, out);

@@ -84,6 +84,23 @@ fn host_and_all_six_cores_give_every_byte_of_the_simulation() {
     }
 }
 
+/// The shapes of MLPerf Tiny's ResNet-8, 12.5 M multiply-accumulates: CMSIS-NN takes 29.9 M instructions, the portable
+/// kernels take 78 M.
+#[test]
+fn resnet8_stays_quick_on_dsp_instructions() {
+    if !qemu() {
+        return;
+    }
+    let program = programs::resnet8();
+    let target = target("qemu-m4");
+    let options = Options { qemu_samples: 1, ..Options::default() };
+    let done = verify(&emitted(&program, "qemu-m4"), &program, &samples(&program, 2), &target, &options).expect("runs");
+    done.check().expect("no difference");
+    let run = done.qemu.expect("ran in QEMU");
+    eprintln!("ResNet-8 on qemu-m4: {run:?}, {:?}", done.footprint);
+    assert!(run.instructions_per_inference < 14_000_000, "{run:?}");
+}
+
 #[test]
 fn raw_features_and_odd_borders_too_and_twice_the_same() {
     if !qemu() {
@@ -91,6 +108,9 @@ fn raw_features_and_odd_borders_too_and_twice_the_same() {
     }
     let border = programs::border();
     on_m4(&emitted(&border, "qemu-m4"), &border, &Options::default()).expect("runs").check().expect("no difference");
+    let residual = programs::residual();
+    let done = on_m4(&emitted(&residual, "qemu-m4"), &residual, &Options::default()).expect("runs");
+    done.check().expect("no difference");
     let program = programs::features();
     let files = emitted(&program, "qemu-m4");
     let first = on_m4(&files, &program, &Options::default()).expect("runs");

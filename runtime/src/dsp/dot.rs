@@ -46,33 +46,37 @@ pub fn dot(patches: &[u32], filters: &Filters<'_>, out: &mut [i8], pitch: usize,
 /// What the loops need beside pointers in registers; those marked with a star move on.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[repr(C)]
-struct Arguments {
+pub(super) struct Arguments {
     /// 0: First word of the patches.
-    patches: *const u32,
+    pub patches: *const u32,
     /// 4: Past their last word.
-    patches_end: *const u32,
+    pub patches_end: *const u32,
     /// 8: 1 if the number of groups is odd.
-    odd: usize,
+    pub odd: usize,
     /// 12*: Bias of the next filter.
-    bias: *const i32,
+    pub bias: *const i32,
     /// 16: Past the last filter's bias.
-    bias_end: *const i32,
+    pub bias_end: *const i32,
     /// 20*: Multiplier of the next filter.
-    multipliers: *const i32,
+    pub multipliers: *const i32,
     /// 24: Left shift.
-    shift: u32,
+    pub shift: u32,
     /// 28: Zero point.
-    zero_point: i32,
+    pub zero_point: i32,
     /// 32: Smallest output.
-    min: i32,
+    pub min: i32,
     /// 36: Largest output.
-    max: i32,
+    pub max: i32,
     /// 40*: The next filter's output at position 0.
-    out: *mut i8,
+    pub out: *mut i8,
     /// 44: Bytes from one position's output to the next.
-    pitch: usize,
+    pub pitch: usize,
     /// 48: Positions.
-    count: usize,
+    pub count: usize,
+    /// 52: First word of the second part of the patches.
+    pub second: *const u32,
+    /// 56: Past the last word of the last part.
+    pub last_end: *const u32,
 }
 
 /// Eight words of patches from r1 on, times the lanes in r2, to the accumulators r4 to r11.
@@ -104,6 +108,95 @@ macro_rules! each {
         )
     };
 }
+
+/// The accumulators of one filter, r4 to r11, to outputs; lr holds the arguments. Back to `2` for the next filter.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+macro_rules! finish {
+    () => {
+        concat!(
+            // Back to i8.
+            "ldr r12, [lr, #20]\n",
+            "ldr r2, [lr, #24]\n",
+            "ldr r3, [r12], #4\n",
+            "str r12, [lr, #20]\n",
+            "cmp r2, #0\n",
+            "beq 5f\n",
+            each!("lsl ", ", ", ", r2"),
+            "\n",
+            "5:\n",
+            "ldr r2, [lr, #28]\n",
+            each!("smmlar ", ", ", ", r3, r2"),
+            "\n",
+            "ldr r2, [lr, #32]\n",
+            "ldr r3, [lr, #36]\n",
+            "sub r12, r3, r2\n",
+            "cmp r12, #255\n",
+            "beq 6f\n",
+            each!("cmp r2, ", "\nit gt\nmovgt ", ", r2"),
+            "\n",
+            each!("cmp r3, ", "\nit lt\nmovlt ", ", r3"),
+            "\n",
+            "6:\n",
+            each!("ssat ", ", #8, ", ""),
+            "\n",
+            "ldr r1, [lr, #40]\n",
+            "ldr r2, [lr, #44]\n",
+            "ldr r3, [lr, #48]\n",
+            "add r12, r1, #1\n",
+            "str r12, [lr, #40]\n",
+            "cmp r3, #8\n",
+            "bne 7f\n",
+            "strb r4, [r1]\n",
+            "strb r5, [r1, r2]\n",
+            "add r1, r1, r2, lsl #1\n",
+            "strb r6, [r1]\n",
+            "strb r7, [r1, r2]\n",
+            "add r1, r1, r2, lsl #1\n",
+            "strb r8, [r1]\n",
+            "strb r9, [r1, r2]\n",
+            "add r1, r1, r2, lsl #1\n",
+            "strb r10, [r1]\n",
+            "strb r11, [r1, r2]\n",
+            "b 8f\n",
+            // Fewer than eight positions.
+            "7:\n",
+            "strb r4, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r5, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r6, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r7, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r8, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r9, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r10, [r1]\n",
+            "8:\n",
+            "ldr r2, [lr, #12]\n",
+            "ldr r3, [lr, #16]\n",
+            "cmp r2, r3\n",
+            "bne.w 2b\n",
+        )
+    };
+}
+
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+#[allow(unused_imports, reason = "`rows` needs them, if it is there")]
+pub(super) use {each, finish};
 
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(always)]
@@ -138,6 +231,8 @@ fn run(
         out: out.as_mut_ptr(),
         pitch,
         count,
+        second: patches.as_ptr(),
+        last_end: ends.0,
     };
     // SAFETY: by the caller's checks, with G groups and C filters: r1 reads the 16 · G words of `patches` for each of
     // the C filters (the loop ends at `patches_end`, which it meets exactly: it takes an even number of groups, or
@@ -184,78 +279,8 @@ fn run(
             "ldr lr, [sp]",
             "cmp r1, lr",
             "bne.w 3b",
-            // Back to i8.
             "ldr lr, [sp, #4]",
-            "ldr r12, [lr, #20]",
-            "ldr r2, [lr, #24]",
-            "ldr r3, [r12], #4",
-            "str r12, [lr, #20]",
-            "cmp r2, #0",
-            "beq 5f",
-            each!("lsl ", ", ", ", r2"),
-            "5:",
-            "ldr r2, [lr, #28]",
-            each!("smmlar ", ", ", ", r3, r2"),
-            "ldr r2, [lr, #32]",
-            "ldr r3, [lr, #36]",
-            "sub r12, r3, r2",
-            "cmp r12, #255",
-            "beq 6f",
-            each!("cmp r2, ", "\nit gt\nmovgt ", ", r2"),
-            each!("cmp r3, ", "\nit lt\nmovlt ", ", r3"),
-            "6:",
-            each!("ssat ", ", #8, ", ""),
-            "ldr r1, [lr, #40]",
-            "ldr r2, [lr, #44]",
-            "ldr r3, [lr, #48]",
-            "add r12, r1, #1",
-            "str r12, [lr, #40]",
-            "cmp r3, #8",
-            "bne 7f",
-            "strb r4, [r1]",
-            "strb r5, [r1, r2]",
-            "add r1, r1, r2, lsl #1",
-            "strb r6, [r1]",
-            "strb r7, [r1, r2]",
-            "add r1, r1, r2, lsl #1",
-            "strb r8, [r1]",
-            "strb r9, [r1, r2]",
-            "add r1, r1, r2, lsl #1",
-            "strb r10, [r1]",
-            "strb r11, [r1, r2]",
-            "b 8f",
-            // Fewer than eight positions.
-            "7:",
-            "strb r4, [r1]",
-            "subs r3, #1",
-            "beq 8f",
-            "add r1, r2",
-            "strb r5, [r1]",
-            "subs r3, #1",
-            "beq 8f",
-            "add r1, r2",
-            "strb r6, [r1]",
-            "subs r3, #1",
-            "beq 8f",
-            "add r1, r2",
-            "strb r7, [r1]",
-            "subs r3, #1",
-            "beq 8f",
-            "add r1, r2",
-            "strb r8, [r1]",
-            "subs r3, #1",
-            "beq 8f",
-            "add r1, r2",
-            "strb r9, [r1]",
-            "subs r3, #1",
-            "beq 8f",
-            "add r1, r2",
-            "strb r10, [r1]",
-            "8:",
-            "ldr r2, [lr, #12]",
-            "ldr r3, [lr, #16]",
-            "cmp r2, r3",
-            "bne.w 2b",
+            finish!(),
             "add sp, #8",
             "pop {{r6, r7}}",
             inout("r0") weights.as_ptr() => _,

@@ -12,5 +12,7 @@
 )]
 
 pub mod conv;
+pub mod depthwise;
 pub mod dot;
 pub mod lanes;
+pub mod rows;

@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 
 use super::{Context, Function, window_words};
-use crate::plan::pack;
+use crate::plan::{Kernel, pack};
 use crate::qir::{Bias, Conv, PadValue};
 
 pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
-    if let (Some(words), Bias::Channel(bias), PadValue::Uniform(pad)) =
-        (pack(context.program, context.layer, context.step.kernel), &conv.bias, &conv.pad)
-    {
-        return dsp(context, conv, &words, bias, *pad);
+    let kernel = match context.step.kernel {
+        Kernel::DspRows => ["dsp/rows", "dsp::rows::Rows", "dsp::rows::conv"],
+        Kernel::DspConv | Kernel::DspDepthwise | Kernel::Portable => ["dsp/conv", "dsp::conv::Conv", "dsp::conv::conv"],
+    };
+    if let Some(function) = dsp(context, conv, "convolution", kernel) {
+        return function;
     }
     let mut function =
         Function::new(window_words(&conv.window, "convolution"), context.one_to_one(), &["conv", "bias", "pad"]);
@@ -19,18 +21,25 @@ pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
     function
 }
 
-/// By eight patches at a time.
-fn dsp(context: &Context<'_>, conv: &Conv, words: &[i32], bias: &[i32], pad: i8) -> Function {
+/// The function of a layer with a kernel for the DSP extension (its file, struct and function), if it has one.
+pub(super) fn dsp(
+    context: &Context<'_>,
+    conv: &Conv,
+    what: &str,
+    [module, kind, kernel]: [&'static str; 3],
+) -> Option<Function> {
+    let words = pack(context.program, context.layer, context.step.kernel)?;
+    let (Bias::Channel(bias), PadValue::Uniform(pad)) = (&conv.bias, &conv.pad) else { return None };
     let parameters = format!("{}, t: &mut [i8]", context.one_to_one());
-    let mut function = Function::new(window_words(&conv.window, "convolution"), parameters, &["dsp/conv"]);
-    function.i32_table(context, "WEIGHTS", words);
+    let mut function = Function::new(window_words(&conv.window, what), parameters, &[module]);
+    function.i32_table(context, "WEIGHTS", &words);
     let mut fields = function.geometry(context, &conv.window);
     function.i32_table(context, "BIAS", bias);
     let _ = writeln!(fields, "        weights: &WEIGHTS,\n        bias: &BIAS,\n        pad: {pad},");
     fields.push_str(&function.requant_table(context, &conv.requant));
-    function.layer_static("dsp::conv::Conv", "<'static>", &fields);
-    function.line("dsp::conv::conv(&LAYER, x, y, t);");
-    function
+    function.layer_static(kind, "<'static>", &fields);
+    function.line(&format!("{kernel}(&LAYER, x, y, t);"));
+    Some(function)
 }
 
 /// The statics of dense and depthwise convolutions, whose kernels take the same fields.

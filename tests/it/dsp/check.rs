@@ -2,7 +2,7 @@
 //!
 //! `super::kernels` is the runtime, or its files as an emitted crate has them.
 
-use super::kernels::{bias, conv, dsp, pad, requant, shape};
+use super::kernels::{bias, conv, depthwise, dsp, pad, requant, shape};
 
 /// Bytes of the largest tensor.
 const LEN: usize = 4096;
@@ -158,10 +158,121 @@ pub fn conv_case(random: &mut Random) -> bool {
     expected == found
 }
 
+/// One convolution of a random shape that the kernel for rows takes; whether both kernels agree.
+#[inline(never)]
+pub fn rows_case(random: &mut Random) -> bool {
+    let (mut vertical, mut horizontal) = (axis(random), axis(random));
+    let channels = 4 * random.size(1, 5);
+    while vertical[3] != 1 || horizontal[1] != 3 || horizontal[2] != 1 || horizontal[3] != 1 {
+        (vertical, horizontal) = (axis(random), axis(random));
+    }
+    // Rows of more than one block.
+    if random.int(0, 2) == 0 {
+        horizontal[0] += 9;
+        horizontal[5] += 9;
+    }
+    let filters = random.size(1, 8);
+    let input = shape::Hwc { h: vertical[0], w: horizontal[0], c: channels };
+    let output = shape::Hwc { h: vertical[5], w: horizontal[5], c: filters };
+    let pair = |i: usize| [vertical[i], horizontal[i]];
+    let window = shape::Window { kernel: pair(1), stride: pair(2), dilation: pair(3), pad: pair(4) };
+    let rows = vertical[1];
+    let values = rows * 3 * channels;
+    let mut weights = [0; 2048];
+    let weights = &mut weights[..values * filters];
+    random.fill(weights);
+    let mut words = [0; 512];
+    let mut count = 0;
+    for row in weights.chunks(3 * channels) {
+        for four in 0..channels / 4 {
+            for tap in 0..3 {
+                let start = tap * channels + 4 * four;
+                count += pack(&row[start..start + 4], 4, &mut words[count..]);
+            }
+        }
+    }
+    let mut biases = [0; 8];
+    for bias in &mut biases {
+        *bias = random.int(-30_000, 30_000);
+    }
+    let biases = &biases[..filters];
+    let mut multipliers = [0; 8];
+    let requant = random.requant(&mut multipliers[..filters], values);
+    let padding = random.int(-128, 127) as i8;
+    let mut x = [0; LEN];
+    random.fill(&mut x);
+    let x = &x[..input.h * input.w * input.c];
+    let len = output.h * output.w * output.c;
+    let (mut expected, mut found) = ([0; LEN], [99; LEN]);
+    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    let mut scratch = [77; SCRATCH];
+    let need = dsp::rows::scratch_bytes(channels, rows, output.w);
+    let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
+    let pad = pad::PadValue::Uniform(padding);
+    let bias = bias::Bias::Channel(biases);
+    conv::conv2d(&conv::Conv2d { input, output, window, weights, bias, pad, requant }, x, expected);
+    let words = &words[..count];
+    let fast = dsp::rows::Rows { input, output, window, weights: words, bias: biases, pad: padding, requant };
+    dsp::rows::conv(&fast, x, found, scratch);
+    expected == found && dsp::rows::takes(channels, &window)
+}
+
+/// One depthwise convolution of a random shape that the kernel takes; whether both kernels agree.
+#[inline(never)]
+pub fn depthwise_case(random: &mut Random) -> bool {
+    let (mut vertical, mut horizontal) = (axis(random), axis(random));
+    while vertical[1] * horizontal[1] % dsp::depthwise::TAPS != 0 {
+        (vertical, horizontal) = (axis(random), axis(random));
+    }
+    let channels = 4 * random.size(1, 8);
+    let input = shape::Hwc { h: vertical[0], w: horizontal[0], c: channels };
+    let output = shape::Hwc { h: vertical[5], w: horizontal[5], c: channels };
+    let pair = |i: usize| [vertical[i], horizontal[i]];
+    let window = shape::Window { kernel: pair(1), stride: pair(2), dilation: pair(3), pad: pair(4) };
+    let taps = vertical[1] * horizontal[1];
+    let mut weights = [0; 512];
+    let weights = &mut weights[..taps * channels];
+    random.fill(weights);
+    let mut words = [0; 256];
+    for four in 0..channels / 4 {
+        for tap in 0..taps {
+            let weight = |i: usize| weights[tap * channels + 4 * four + i];
+            let lanes = |low: i8, high: i8| i32::from(low as u16) | (i32::from(high) << 16);
+            words[2 * (four * taps + tap)] = lanes(weight(0), weight(2));
+            words[2 * (four * taps + tap) + 1] = lanes(weight(1), weight(3));
+        }
+    }
+    let mut biases = [0; 32];
+    for bias in &mut biases {
+        *bias = random.int(-30_000, 30_000);
+    }
+    let biases = &biases[..channels];
+    let mut multipliers = [0; 32];
+    let requant = random.requant(&mut multipliers[..channels], taps);
+    let padding = random.int(-128, 127) as i8;
+    let mut x = [0; LEN];
+    random.fill(&mut x);
+    // Where the planner puts tensors.
+    let x = &aligned(&mut x)[..input.h * input.w * input.c];
+    let len = output.h * output.w * output.c;
+    let (mut expected, mut found) = ([0; LEN], [99; LEN]);
+    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    let mut scratch = [77; 256];
+    let need = dsp::depthwise::scratch_bytes(channels, taps);
+    let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
+    let pad = pad::PadValue::Uniform(padding);
+    let bias = bias::Bias::Channel(biases);
+    depthwise::depthwise(&depthwise::Depthwise { input, output, window, weights, bias, pad, requant }, x, expected);
+    let words = &words[..channels / 2 * taps];
+    let fast = dsp::depthwise::Depthwise { input, output, window, weights: words, bias: biases, pad: padding, requant };
+    dsp::depthwise::depthwise(&fast, x, found, scratch);
+    expected == found
+}
+
 /// Every kind of layer, `rounds` times; the kind and number of the first that differs.
 pub fn run(seed: u32, rounds: u32) -> Result<(), (&'static str, u32)> {
     type Case = fn(&mut Random) -> bool;
-    let cases: [(&'static str, Case); 1] = [("conv", conv_case)];
+    let cases: [(&'static str, Case); 3] = [("conv", conv_case), ("rows", rows_case), ("depthwise", depthwise_case)];
     for (name, case) in cases {
         let mut random = Random(seed);
         for round in 0..rounds {

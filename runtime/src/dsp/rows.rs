@@ -1,0 +1,388 @@
+//! Dense 2-D convolution with kernels three columns wide, step 1 along a row, channels by fours.
+//!
+//! Every input row is widened to 16 bits once, into a ring of as many rows as the kernel has. Eight neighbouring
+//! outputs of one filter share the ten columns they look at: each is loaded once for three taps.
+
+use super::super::requant::Requant;
+use super::super::shape::{take_mut, Hwc, Window};
+use super::dot::POSITIONS;
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+use super::dot::{each, finish, Arguments};
+use super::lanes::{both, even_bytes, odd_bytes, words};
+
+/// Taps along a row.
+pub const TAPS: usize = 3;
+
+/// Columns that eight outputs look at.
+const COLUMNS: usize = POSITIONS + TAPS - 1;
+
+/// Words of four channels of these columns: with channels 0 and 2, then with 1 and 3.
+const GROUP: usize = 2 * COLUMNS;
+
+/// A convolution with one padding value and one bias per channel; see [`takes`].
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// Input shape.
+    pub input: Hwc,
+    /// Output shape.
+    pub output: Hwc,
+    /// Window.
+    pub window: Window,
+    /// `[O][KH][I / 4][3]`, four channels in a word, the first in the low byte.
+    pub weights: &'a [i32],
+    /// `[O]`.
+    pub bias: &'a [i32],
+    /// Value of padded positions.
+    pub pad: i8,
+    /// Way back to `i8`.
+    pub requant: Requant<'a>,
+}
+
+/// Whether the kernel takes a window over this many channels.
+pub const fn takes(channels: usize, window: &Window) -> bool {
+    let Window {
+        kernel: [_, kw],
+        stride: [_, step],
+        dilation,
+        ..
+    } = *window;
+    channels > 0
+        && channels % 4 == 0
+        && kw == TAPS
+        && step == 1
+        && dilation[0] == 1
+        && dilation[1] == 1
+}
+
+/// Words of one row of eight outputs' columns.
+const fn row_words(channels: usize) -> usize {
+    (channels / 4).wrapping_mul(GROUP)
+}
+
+/// Bytes of scratch: the ring, for outputs of `width` columns and kernels of `rows` rows.
+pub const fn scratch_bytes(channels: usize, rows: usize, width: usize) -> usize {
+    let blocks = width.wrapping_add(POSITIONS - 1) / POSITIONS;
+    row_words(channels)
+        .wrapping_mul(4)
+        .wrapping_mul(rows)
+        .wrapping_mul(blocks)
+}
+
+/// Runs the convolution; `scratch` is aligned to words and has at least [`scratch_bytes`]. Where lengths do not
+/// match, or [`takes`] is not true, less is computed.
+pub fn conv(layer: &Rows<'_>, input: &[i8], output: &mut [i8], scratch: &mut [i8]) {
+    let Hwc {
+        w: width,
+        c: filters,
+        ..
+    } = layer.output;
+    let channels = layer.input.c;
+    let rows = layer.window.kernel[0];
+    let bytes = scratch_bytes(channels, rows, width);
+    let (ring, _) = words(scratch, bytes / 4);
+    let row = row_words(channels);
+    let block = row.wrapping_mul(rows);
+    // Per output channel a quarter as many words as weights; GROUP words hold four values of ten columns.
+    let weights = (channels / 4)
+        .wrapping_mul(TAPS)
+        .wrapping_mul(rows)
+        .checked_mul(filters);
+    let fits = takes(channels, &layer.window)
+        && rows > 0
+        && filters > 0
+        && !ring.is_empty()
+        && layer.bias.len() == filters
+        && layer.requant.multipliers.len() >= filters
+        && weights.is_some_and(|needed| needed <= layer.weights.len());
+    if !fits {
+        return;
+    }
+    let mut rest = output;
+    // Rows are counted from the first row of padding.
+    let (mut top, mut next) = (0_usize, 0_usize);
+    for _ in 0..layer.output.h {
+        next = next.max(top);
+        while next < top.wrapping_add(rows) {
+            widen(layer, input, next, next % rows, ring);
+            next = next.wrapping_add(1);
+        }
+        let mut left = width;
+        let mut blocks = &*ring;
+        while left > 0 {
+            let count = if left < POSITIONS { left } else { POSITIONS };
+            let out = take_mut(&mut rest, count.wrapping_mul(filters));
+            let Some((patches, others)) = blocks.split_at_checked(block) else {
+                return;
+            };
+            // The ring's oldest row is the kernel's first.
+            let oldest = (top % rows).wrapping_mul(row);
+            let Some((second, first)) = patches.split_at_checked(oldest) else {
+                return;
+            };
+            if out.is_empty() || first.is_empty() {
+                return;
+            }
+            run(layer, first, second, out, count);
+            blocks = others;
+            left = left.wrapping_sub(count);
+        }
+        top = top.wrapping_add(layer.window.stride[0]);
+    }
+}
+
+/// Writes row `y`, counted from the first row of padding, to row `slot` of every block.
+fn widen(layer: &Rows<'_>, input: &[i8], y: usize, slot: usize, ring: &mut [u32]) {
+    let channels = layer.input.c;
+    let row = row_words(channels);
+    let rows = layer.window.kernel[0];
+    let [pad_top, pad_left] = layer.window.pad;
+    let pad = both(layer.pad);
+    let iy = y.wrapping_sub(pad_top);
+    let mut first = 0_usize.wrapping_sub(pad_left);
+    let mut ring = ring;
+    loop {
+        let block = take_mut(&mut ring, row.wrapping_mul(rows));
+        if block.is_empty() {
+            return;
+        }
+        let start = slot.wrapping_mul(row);
+        let target = block
+            .get_mut(start..start.wrapping_add(row))
+            .unwrap_or(&mut []);
+        for column in 0..COLUMNS {
+            let ix = first.wrapping_add(column);
+            let inside = iy < layer.input.h && ix < layer.input.w;
+            let start = layer.input.offset(iy, ix);
+            let source = if inside {
+                input.get(start..start.wrapping_add(channels))
+            } else {
+                None
+            };
+            let mut groups = &mut *target;
+            let mut values = source.unwrap_or(&[]);
+            while let Some((group, others)) =
+                core::mem::take(&mut groups).split_first_chunk_mut::<GROUP>()
+            {
+                let (mut even, mut odd) = (pad, pad);
+                if let Some((four, rest)) = values.split_first_chunk::<4>() {
+                    let word = u32::from_le_bytes(four.map(|x| x as u8));
+                    (even, odd) = (even_bytes(word), odd_bytes(word));
+                    values = rest;
+                }
+                if column < COLUMNS {
+                    group[column] = even;
+                    group[column + COLUMNS] = odd;
+                }
+                groups = others;
+            }
+        }
+        first = first.wrapping_add(POSITIONS);
+    }
+}
+
+/// All filters at `count` positions; the kernel's rows are those of `first`, then those of `second`.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+#[inline(never)]
+fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8], count: usize) {
+    let Rows {
+        weights,
+        bias,
+        requant,
+        ..
+    } = layer;
+    let first_end = first.as_ptr().wrapping_add(first.len());
+    let second_end = second.as_ptr().wrapping_add(second.len());
+    let mut arguments = Arguments {
+        patches: first.as_ptr(),
+        patches_end: first_end,
+        odd: 0,
+        bias: bias.as_ptr(),
+        bias_end: bias.as_ptr().wrapping_add(bias.len()),
+        multipliers: requant.multipliers.as_ptr(),
+        shift: requant.shift & 31,
+        zero_point: requant.zero_point,
+        min: requant.min,
+        max: requant.max,
+        out: out.as_mut_ptr(),
+        pitch: bias.len(),
+        count,
+        second: second.as_ptr(),
+        last_end: if second.is_empty() {
+            first_end
+        } else {
+            second_end
+        },
+    };
+    // SAFETY: by the caller's checks, with C channels, a multiple of 4, R rows and F filters: `first` and `second`
+    // are whole rows of GROUP · C / 4 words, R in all, `first` not empty; a turn of the inner loop takes GROUP = 20
+    // words, so both ends are met exactly, and per filter there are R · C / 4 turns of three words of weights each,
+    // at most `weights.len()` in all. `bias` has F words and `multipliers` at least F, read once each, moving on by
+    // one. Output bytes are `p · F + o` with p < count ≤ 8 and o < F: all inside `out`, which has count · F. Words
+    // are aligned, being of type u32 and i32. r6 and r7, which the compiler keeps for itself, are saved on the stack;
+    // sp is back where it was at the end; all other registers that change are declared.
+    unsafe {
+        core::arch::asm!(
+            "push {{r6, r7}}",
+            "sub sp, #8",
+            "str r1, [sp, #4]",
+            // One filter. All accumulators start at its bias.
+            "2:",
+            "ldr lr, [sp, #4]",
+            "ldr r3, [lr, #12]",
+            "ldr r1, [lr]",
+            "ldr r2, [lr, #4]",
+            "ldr r4, [r3], #4",
+            "str r3, [lr, #12]",
+            "str r2, [sp]",
+            "mov r5, r4",
+            "mov r6, r4",
+            "mov r7, r4",
+            "mov r8, r4",
+            "mov r9, r4",
+            "mov r10, r4",
+            "mov r11, r4",
+            // Four channels of a row: three taps, ten columns; first the channels 0 and 2.
+            "3:",
+            "ldm r0, {{r2, r3, r12}}",
+            "sxtb16 r2, r2",
+            "sxtb16 r3, r3",
+            "sxtb16 r12, r12",
+            "ldr lr, [r1], #80",
+            "smlad r4, r2, lr, r4",
+            "ldr lr, [r1, #-76]",
+            "smlad r4, r3, lr, r4",
+            "smlad r5, r2, lr, r5",
+            "ldr lr, [r1, #-72]",
+            "smlad r4, r12, lr, r4",
+            "smlad r5, r3, lr, r5",
+            "smlad r6, r2, lr, r6",
+            "ldr lr, [r1, #-68]",
+            "smlad r5, r12, lr, r5",
+            "smlad r6, r3, lr, r6",
+            "smlad r7, r2, lr, r7",
+            "ldr lr, [r1, #-64]",
+            "smlad r6, r12, lr, r6",
+            "smlad r7, r3, lr, r7",
+            "smlad r8, r2, lr, r8",
+            "ldr lr, [r1, #-60]",
+            "smlad r7, r12, lr, r7",
+            "smlad r8, r3, lr, r8",
+            "smlad r9, r2, lr, r9",
+            "ldr lr, [r1, #-56]",
+            "smlad r8, r12, lr, r8",
+            "smlad r9, r3, lr, r9",
+            "smlad r10, r2, lr, r10",
+            "ldr lr, [r1, #-52]",
+            "smlad r9, r12, lr, r9",
+            "smlad r10, r3, lr, r10",
+            "smlad r11, r2, lr, r11",
+            "ldr lr, [r1, #-48]",
+            "smlad r10, r12, lr, r10",
+            "smlad r11, r3, lr, r11",
+            "ldr lr, [r1, #-44]",
+            "smlad r11, r12, lr, r11",
+            "ldm r0!, {{r2, r3, r12}}",
+            "sxtb16 r2, r2, ror #8",
+            "sxtb16 r3, r3, ror #8",
+            "sxtb16 r12, r12, ror #8",
+            "ldr lr, [r1, #-40]",
+            "smlad r4, r2, lr, r4",
+            "ldr lr, [r1, #-36]",
+            "smlad r4, r3, lr, r4",
+            "smlad r5, r2, lr, r5",
+            "ldr lr, [r1, #-32]",
+            "smlad r4, r12, lr, r4",
+            "smlad r5, r3, lr, r5",
+            "smlad r6, r2, lr, r6",
+            "ldr lr, [r1, #-28]",
+            "smlad r5, r12, lr, r5",
+            "smlad r6, r3, lr, r6",
+            "smlad r7, r2, lr, r7",
+            "ldr lr, [r1, #-24]",
+            "smlad r6, r12, lr, r6",
+            "smlad r7, r3, lr, r7",
+            "smlad r8, r2, lr, r8",
+            "ldr lr, [r1, #-20]",
+            "smlad r7, r12, lr, r7",
+            "smlad r8, r3, lr, r8",
+            "smlad r9, r2, lr, r9",
+            "ldr lr, [r1, #-16]",
+            "smlad r8, r12, lr, r8",
+            "smlad r9, r3, lr, r9",
+            "smlad r10, r2, lr, r10",
+            "ldr lr, [r1, #-12]",
+            "smlad r9, r12, lr, r9",
+            "smlad r10, r3, lr, r10",
+            "smlad r11, r2, lr, r11",
+            "ldr lr, [r1, #-8]",
+            "smlad r10, r12, lr, r10",
+            "smlad r11, r3, lr, r11",
+            "ldr lr, [r1, #-4]",
+            "smlad r11, r12, lr, r11",
+            "ldr lr, [sp]",
+            "cmp r1, lr",
+            "bne.w 3b",
+            // The ring's rows before the first, if there are any.
+            "mov r2, lr",
+            "ldr lr, [sp, #4]",
+            "ldr r3, [lr, #56]",
+            "cmp r2, r3",
+            "beq 4f",
+            "ldr r1, [lr, #52]",
+            "str r3, [sp]",
+            "b.w 3b",
+            "4:",
+            finish!(),
+            "add sp, #8",
+            "pop {{r6, r7}}",
+            inout("r0") weights.as_ptr() => _,
+            inout("r1") &raw mut arguments => _,
+            out("r2") _,
+            out("r3") _,
+            out("r4") _,
+            out("r5") _,
+            out("r8") _,
+            out("r9") _,
+            out("r10") _,
+            out("r11") _,
+            out("r12") _,
+            out("lr") _,
+        );
+    }
+}
+
+#[cfg(not(all(target_arch = "arm", feature = "dsp")))]
+fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8], count: usize) {
+    use super::super::requant::requantize;
+    use super::super::shape::take;
+    use super::lanes::multiply_add;
+
+    let filters = layer.bias.len();
+    for position in 0..count {
+        let mut weights = layer.weights;
+        let start = position.wrapping_mul(filters);
+        let pixel = out.get_mut(start..).unwrap_or(&mut []);
+        let outputs = pixel
+            .iter_mut()
+            .zip(layer.bias)
+            .zip(layer.requant.multipliers);
+        for ((out, &bias), &multiplier) in outputs {
+            let mut acc = bias;
+            for part in [first, second] {
+                let mut groups = part;
+                while let Some((group, others)) = groups.split_first_chunk::<GROUP>() {
+                    let taps = take(&mut weights, TAPS);
+                    for (column, &word) in (position..COLUMNS).zip(taps) {
+                        let odd = column.wrapping_add(COLUMNS);
+                        let pair = [group.get(column), group.get(odd)]
+                            .map(|lanes| lanes.copied().unwrap_or(0));
+                        acc = multiply_add(even_bytes(word as u32), pair[0], acc);
+                        acc = multiply_add(odd_bytes(word as u32), pair[1], acc);
+                    }
+                    groups = others;
+                }
+            }
+            *out = requantize(acc, multiplier, &layer.requant);
+        }
+    }
+}
