@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::pipeline::{Method, RouteOptions};
+use crate::pipeline::{MacLimit, Method, RouteOptions};
 
 /// Which channels are critical for a class.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -44,11 +44,14 @@ pub struct RouteArgs {
     pub classes: Vec<String>,
     /// Keep this share of the channels of every group, 0 to 1 [default: the smallest that loses at most 1 point on
     /// held-out calibration samples; everything if all classes are wanted]
-    #[arg(long, value_name = "RATIO", conflicts_with = "max_drop")]
+    #[arg(long, value_name = "RATIO", conflicts_with_all = ["max_drop", "max_macs"])]
     pub keep: Option<f64>,
     /// Accuracy to give away at most, in points below the masked source; more on the test split is exit code 1
     #[arg(long, value_name = "POINTS")]
     pub max_drop: Option<f64>,
+    /// Multiply-accumulates at most, as a number (2M, 900k) or a share of the source's (30%)
+    #[arg(long, value_name = "N|SHARE%")]
+    pub max_macs: Option<MacLimit>,
     /// How critical channels are found [default: frat]
     #[arg(long, value_enum)]
     pub method: Option<MethodArg>,
@@ -73,6 +76,7 @@ impl RouteArgs {
             classes: self.classes.clone(),
             keep: self.keep,
             max_drop: self.max_drop,
+            max_macs: self.max_macs,
             method: self.method.map(Into::into),
             library: self.library.clone(),
             refit: match (self.refit, self.no_refit) {

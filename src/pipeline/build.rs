@@ -259,8 +259,14 @@ fn ram(plan: &Plan, stack: Option<u64>) -> report::Ram {
 
 /// The options that shape the program, for file headers.
 fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settings) -> Vec<String> {
-    let mut words =
-        vec![format!("--classes {}", source.names(classes).join(",")), format!("--keep {}", cut.route.keep)];
+    let mut words = vec![format!("--classes {}", source.names(classes).join(","))];
+    match cut.route.max_macs {
+        Some(macs) => words.push(format!("--max-macs {macs}")),
+        None => words.push(format!("--keep {}", cut.route.keep)),
+    }
+    if let (Some(_), Some(drop)) = (cut.route.max_macs, settings.route.max_drop) {
+        words.push(format!("--max-drop {drop}"));
+    }
     if let Some(method) = &cut.method {
         words.push(format!("--method {method}"));
         if !cut.route.refit {

@@ -15,15 +15,6 @@ pub struct Split {
     pub held_out: Vec<usize>,
 }
 
-impl Split {
-    /// Both parts, in file order: for the last fit, when nothing is left to choose.
-    pub fn all(&self) -> Vec<usize> {
-        let mut all: Vec<usize> = self.fit.iter().chain(&self.held_out).copied().collect();
-        all.sort_unstable();
-        all
-    }
-}
-
 /// Splits the samples of `classes`, every class alike, in file order.
 pub fn split(samples: &Samples, classes: &[usize]) -> Split {
     let mut seen = vec![0_usize; classes.len()];

@@ -2,22 +2,58 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use crate::assemble::{Assembled, assemble};
+use crate::assemble::assemble;
 use crate::attribute::{self, Method};
 use crate::diag::{Diag, Result};
 use crate::ir::Graph;
 use crate::ir::groups::GroupKind;
 use crate::library::{self, Relevance};
-use crate::pipeline::calibration::{Split, split};
-use crate::pipeline::{Progress, Source, score};
-use crate::refit::{self, RefitOptions};
+use crate::pipeline::cutter::{Cutter, Effort};
+use crate::pipeline::{Progress, Source, calibration, widths};
 use crate::report;
 use crate::route;
-use crate::search::smallest_keep;
 
-/// Accuracy given away at most when the user names neither a ratio nor a tolerance, in points.
-const DEFAULT_DROP: f64 = 1.0;
+/// A limit on multiply-accumulates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MacLimit {
+    /// So many per sample.
+    Count(u64),
+    /// This share of the source's, above 0 to 1.
+    Share(f64),
+}
+
+impl MacLimit {
+    /// As a count, for a source of `whole`.
+    pub fn count(self, whole: u64) -> u64 {
+        match self {
+            Self::Count(n) => n,
+            Self::Share(share) => (share * whole as f64 * (1.0 + 1e-12)) as u64,
+        }
+    }
+}
+
+impl FromStr for MacLimit {
+    type Err = String;
+
+    /// `1500000`, `1.5M`, `900k` or `30%`.
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (number, unit) = match text.char_indices().next_back() {
+            Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+            Some((at, 'M')) => (&text[..at], 1e6),
+            Some((at, 'G')) => (&text[..at], 1e9),
+            Some((at, '%')) => (&text[..at], 0.01),
+            _ => (text, 1.0),
+        };
+        let value = number.parse::<f64>().ok().filter(|v| v.is_finite() && *v > 0.0).map(|v| v * unit);
+        match value {
+            Some(share) if text.ends_with('%') && share <= 1.0 => Ok(Self::Share(share)),
+            Some(count) if !text.ends_with('%') && count >= 1.0 => Ok(Self::Count(count as u64)),
+            _ => Err("expected a number of multiply-accumulates like 2M or 900k, or a share like 30%".into()),
+        }
+    }
+}
 
 /// What the user wants of the route; what is `None` the case file decides, else the default.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +64,8 @@ pub struct RouteOptions {
     pub keep: Option<f64>,
     /// Points of accuracy to give away at most.
     pub max_drop: Option<f64>,
+    /// Multiply-accumulates at most.
+    pub max_macs: Option<MacLimit>,
     /// How critical channels are found.
     pub method: Option<Method>,
     /// A route library to use instead of attributing.
@@ -45,6 +83,8 @@ pub struct Wanted {
     pub keep: Option<f64>,
     /// Points of accuracy to give away at most.
     pub max_drop: Option<f64>,
+    /// Multiply-accumulates at most.
+    pub max_macs: Option<MacLimit>,
     /// How critical channels are found.
     pub method: Method,
     /// A route library to use instead of attributing.
@@ -60,7 +100,7 @@ impl RouteOptions {
     pub fn resolve(&self, source: &Source) -> Result<Wanted> {
         let case = &source.case.options;
         // A size on the command line replaces a size of the other kind in the case file.
-        let given = self.keep.is_some() || self.max_drop.is_some();
+        let given = self.keep.is_some() || self.max_drop.is_some() || self.max_macs.is_some();
         let (keep, max_drop) = if given { (self.keep, self.max_drop) } else { (case.keep, case.max_drop) };
         if let Some(keep) = keep.filter(|k| !(*k > 0.0 && *k <= 1.0)) {
             return Diag::new("route/keep", "the share of channels to keep is out of range")
@@ -82,6 +122,7 @@ impl RouteOptions {
         Ok(Wanted {
             keep,
             max_drop,
+            max_macs: self.max_macs,
             method,
             library: self.library.clone(),
             refit: self.refit.or(case.refit).unwrap_or(true),
@@ -106,7 +147,8 @@ pub struct Cut {
 /// Cuts the routes of `classes` (indices into the source's) out of `source`.
 pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn Progress) -> Result<Cut> {
     let whole = classes.iter().copied().eq(0..source.graph.classes());
-    let keep = options.keep.or_else(|| (whole && options.max_drop.is_none()).then_some(1.0));
+    let limited = options.max_drop.is_some() || options.max_macs.is_some();
+    let keep = options.keep.or_else(|| (whole && !limited).then_some(1.0));
     if keep == Some(1.0) {
         let chosen_by = if options.keep.is_some() { "--keep" } else { "all classes wanted" };
         return uncut(source, classes, chosen_by);
@@ -114,58 +156,19 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
 
     source.calibration()?.require_classes(classes, &source.case.label_names)?;
     let relevance = relevance(source, classes, options, progress)?;
-    let samples = split(source.calibration()?, classes);
     let cutter = Cutter { source, classes, relevance: &relevance, refit: options.refit, seed: options.seed };
-    let Some(ratio) = keep else {
-        return search(&cutter, &samples, options, progress);
+    let (widths, record) = match keep {
+        Some(keep) => {
+            let record = report::Route { refit: options.refit, ..report::Route::of(keep, "--keep") };
+            (cutter.uniform(keep), record)
+        }
+        None => widths::search(&cutter, options, progress)?,
     };
     progress.stage("assemble and refit");
-    let (graph, channels) = cutter.at(ratio, &samples.all())?;
-    let route = report::Route {
-        keep: ratio,
-        chosen_by: "--keep",
-        refit: options.refit,
-        tried: Vec::new(),
-        held_out_base: None,
-    };
-    Ok(Cut { graph, route, channels, method: Some(relevance.method.clone()) })
-}
-
-/// The smallest network within the tolerance on held-out calibration samples.
-fn search(cutter: &Cutter<'_>, samples: &Split, options: &Wanted, progress: &dyn Progress) -> Result<Cut> {
-    progress.stage("search");
-    let Cutter { source, classes, .. } = cutter;
-    let all = source.calibration()?;
-    if samples.held_out.is_empty() {
-        return Diag::new("search/too-few", "too few calibration samples to judge a size")
-            .expected("at least 4 of a wanted class", samples.fit.len())
-            .help("give --keep, or more calibration samples")
-            .err();
-    }
-    let truth = score::wanted(all, &samples.held_out, classes);
-    let base_rows = score::scores(&source.graph, &source.case.input, all, &samples.held_out)?;
-    let base = score::accuracy(&score::masked(&base_rows, classes), &truth);
-    let drop = options.max_drop.unwrap_or(DEFAULT_DROP) / 100.0;
-    let own: Vec<usize> = (0..classes.len()).collect();
-    let found = smallest_keep(base - drop, |ratio| {
-        let (graph, _) = cutter.at(ratio, &samples.fit)?;
-        let rows = score::scores(&graph, &source.case.input, all, &samples.held_out)?;
-        Ok(score::accuracy(&score::masked(&rows, &own), &truth))
-    })?;
-    progress.stage("assemble and refit");
-    let (graph, channels) = cutter.at(found.keep, &samples.all())?;
-    let route = report::Route {
-        keep: found.keep,
-        chosen_by: if options.max_drop.is_some() {
-            "--max-drop"
-        } else {
-            "within 1 point on held-out calibration samples"
-        },
-        refit: options.refit,
-        tried: found.tried,
-        held_out_base: Some(base),
-    };
-    Ok(Cut { graph, route, channels, method: Some(cutter.relevance.method.clone()) })
+    let route = cutter.route(&widths)?;
+    let samples = calibration::of_classes(source.calibration()?, classes);
+    let graph = cutter.fitted(&route, &samples, Effort::Full)?;
+    Ok(Cut { graph, route: record, channels: channels(source, &route), method: Some(relevance.method.clone()) })
 }
 
 /// All channels, only the head cut to the classes.
@@ -173,8 +176,7 @@ fn uncut(source: &Source, classes: &[usize], chosen_by: &'static str) -> Result<
     let route = route::Route::whole(&source.groups);
     let assembled = assemble(&source.graph, &source.groups, &route, classes)?;
     let channels = channels(source, &route);
-    let route = report::Route { keep: 1.0, chosen_by, refit: false, tried: Vec::new(), held_out_base: None };
-    Ok(Cut { graph: assembled.graph, route, channels, method: None })
+    Ok(Cut { graph: assembled.graph, route: report::Route::of(1.0, chosen_by), channels, method: None })
 }
 
 /// The relevance table: read back if given; else computed for the wanted classes, each in contrast to the others
@@ -195,33 +197,6 @@ fn relevance(source: &Source, classes: &[usize], options: &Wanted, progress: &dy
         ..attribute::Options::default()
     };
     super::attribute::relevance(source, &wanted)
-}
-
-/// Everything that stays the same from one ratio to the next.
-struct Cutter<'a> {
-    source: &'a Source,
-    classes: &'a [usize],
-    relevance: &'a Relevance,
-    refit: bool,
-    seed: u64,
-}
-
-impl Cutter<'_> {
-    /// The small network at `ratio`, fitted on the calibration samples `fit`.
-    fn at(&self, ratio: f64, fit: &[usize]) -> Result<(Graph, BTreeMap<String, [usize; 2]>)> {
-        let Self { source, classes, .. } = self;
-        let route = route::by_ratio(self.relevance, &source.groups, classes, ratio, &route::RouteOptions::default())?;
-        let assembled: Assembled = assemble(&source.graph, &source.groups, &route, classes)?;
-        let channels = channels(source, &route);
-        if !self.refit {
-            return Ok((assembled.graph, channels));
-        }
-        let all = source.calibration()?;
-        let inputs = |range: std::ops::Range<usize>| Ok(score::batch(&source.case.input, all, &fit[range]));
-        let options = RefitOptions { seed: self.seed, ..RefitOptions::default() };
-        let refitted = refit::refit(&source.graph, &assembled, fit.len(), &inputs, &options)?;
-        Ok((refitted.graph, channels))
-    }
 }
 
 fn channels(source: &Source, route: &route::Route) -> BTreeMap<String, [usize; 2]> {

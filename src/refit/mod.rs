@@ -46,11 +46,13 @@ pub struct RefitOptions {
     /// Fit on every sample twice, as it is and with its columns reversed: for images of things that may face
     /// either way.
     pub mirror: bool,
+    /// Fit to fewer positions and once only where a ReLU follows: to compare sizes, not to keep.
+    pub quick: bool,
 }
 
 impl Default for RefitOptions {
     fn default() -> Self {
-        Self { seed: 1, mirror: false }
+        Self { seed: 1, mirror: false, quick: false }
     }
 }
 

@@ -14,6 +14,8 @@ const STREAM_BYTES: usize = 384 << 20;
 const ROWS_PER_WEIGHT: usize = 150;
 /// Bounds on the positions of one layer: narrow filters still need stable means, and cost grows with rows.
 const ROWS: Range<usize> = 8_000..30_000;
+/// A quick fit takes one of this many positions.
+const QUICK: usize = 4;
 /// Positions of one map taken per sample: neighbours say little new.
 const POSITIONS: Range<usize> = 4..64;
 /// Folds of the cross-validation: samples by their index modulo this.
@@ -92,10 +94,11 @@ impl Plan {
                 continue;
             }
             let shape = small.graph.shape(id);
-            let wanted = (ROWS_PER_WEIGHT * fan_in).clamp(ROWS.start, ROWS.end);
+            let thin = if options.quick { QUICK } else { 1 };
+            let wanted = (ROWS_PER_WEIGHT * fan_in).clamp(ROWS.start, ROWS.end) / thin;
             let positions = wanted.div_ceil(used).clamp(POSITIONS.start, POSITIONS.end).min(shape.plane());
             let seed = mix(options.seed ^ mix(u64::from(id.0)));
-            let rectified = rectified(&small.graph, &consumers, id, &aim);
+            let rectified = rectified(&small.graph, &consumers, id, &aim).filter(|_| !options.quick);
             layers.push(Layer { node: id, aim, rectified, positions, width: shape.w, plane: shape.plane(), seed });
         }
         Self { units, layers }

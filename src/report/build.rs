@@ -56,16 +56,25 @@ pub struct Model {
 /// How the size was chosen.
 #[derive(Debug, Clone, Serialize)]
 pub struct Route {
-    /// Share of channels kept in every group; 1 when nothing was cut.
+    /// Share of channels kept, of every group or, under `--max-macs`, of all together; 1 when nothing was cut.
     pub keep: f64,
-    /// Whether the ratio was asked for or searched.
+    /// Whether the size was asked for or searched.
     pub chosen_by: &'static str,
     /// Whether weights were refitted.
     pub refit: bool,
-    /// Ratios tried on held-out calibration samples: ratio, accuracy.
+    /// Networks judged on held-out calibration samples: share of channels kept, accuracy.
     pub tried: Vec<(f64, f64)>,
     /// The source's masked accuracy on the same samples.
     pub held_out_base: Option<f64>,
+    /// Multiply-accumulates allowed; `null` without such a limit.
+    pub max_macs: Option<u64>,
+}
+
+impl Route {
+    /// A size that was not searched, and no refit.
+    pub fn of(keep: f64, chosen_by: &'static str) -> Self {
+        Self { keep, chosen_by, refit: false, tried: Vec::new(), held_out_base: None, max_macs: None }
+    }
 }
 
 /// Accuracies on the wanted classes' test samples.

@@ -1,23 +1,25 @@
 //! Decides which channels a class set needs.
 //!
 //! In: [`Relevance`] (scores per group, class and channel, and links between layers), the channel [`Groups`] of
-//! the same graph, the wanted classes, and a keep ratio or a threshold. Out: a [`Route`]: one mask per group
-//! for the set, one per group and class, and what relevance analysis changed against the plain scores.
+//! the same graph, the wanted classes, and widths, a keep ratio or a threshold. Out: a [`Route`]: one mask per
+//! group for the set, one per group and class, and what relevance analysis changed against the plain scores.
 //!
 //! Guaranteed: pure and deterministic (ties go to the lower index); every group keeps at least one channel;
 //! groups tied to the input or the logits are whole; NaN, infinite, all-zero and constant scores are harmless.
 //!
-//! Steps: [`ratio`] or [`threshold`] finds each class's critical channels; [`analysis`] keeps those that lie on
-//! a path of links from the input to the class's logit; the set is the union, or the best of it.
+//! Steps: [`widths`], [`ratio`] or [`threshold`] finds each class's critical channels; [`analysis`] keeps those
+//! that lie on a path of links from the input to the class's logit; the set is the union, or the best of it.
 
 pub mod analysis;
 pub mod ratio;
 pub mod threshold;
+pub mod widths;
 
 mod scores;
 
-pub use ratio::by_ratio;
+pub use ratio::{by_ratio, keep_count};
 pub use threshold::by_threshold;
+pub use widths::by_widths;
 
 use crate::diag::{Diag, Result};
 use crate::ir::groups::{GroupId, GroupKind, Groups};

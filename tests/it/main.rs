@@ -31,3 +31,4 @@ mod sim;
 mod study;
 mod target;
 mod verify;
+mod widths;

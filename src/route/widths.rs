@@ -1,0 +1,52 @@
+//! Routes that keep a given number of channels of each group.
+
+use crate::diag::{Diag, Result};
+use crate::ir::groups::{GroupKind, Groups};
+use crate::library::Relevance;
+use crate::route::analysis::{Links, analyse};
+use crate::route::scores::Scores;
+use crate::route::{ClassRoute, Route, RouteOptions, settle};
+
+/// Keeps `widths[g]` channels of hidden group `g` (at least one, at most all).
+///
+/// A class's critical channels are its best that many. The set keeps channels on the route of any wanted class
+/// before all others, and among equals those that some class wants most. In the other groups, which are never
+/// cut, the width says how many channels count as critical.
+pub fn by_widths(
+    relevance: &Relevance,
+    groups: &Groups,
+    classes: &[usize],
+    widths: &[usize],
+    options: &RouteOptions,
+) -> Result<Route> {
+    if widths.len() != groups.groups.len() {
+        return Diag::new("route/widths", "the widths belong to another graph")
+            .expected(format!("{} groups", groups.groups.len()), widths.len())
+            .err();
+    }
+    let scores = Scores::new(relevance, groups, classes)?.combined_by(options.combine);
+    let links = Links::new(relevance, groups, options)?;
+    let mut per_class = Vec::with_capacity(classes.len());
+    let mut changes = Vec::new();
+    for (place, &class) in classes.iter().enumerate() {
+        let mut critical: Vec<Vec<bool>> = groups.groups.iter().map(|g| vec![false; g.channels]).collect();
+        for id in groups.ids() {
+            for &channel in scores.ranked(id, place).iter().take(widths[id.index()].max(1)) {
+                critical[id.index()][channel] = true;
+            }
+        }
+        let (mut keep, change) = analyse(&links, groups, class, &critical)?;
+        settle(groups, &mut keep, |id| scores.ranked(id, place)[0]);
+        changes.extend(change);
+        per_class.push(ClassRoute { class, keep });
+    }
+    let mut keep: Vec<Vec<bool>> = groups.groups.iter().map(|g| vec![false; g.channels]).collect();
+    for id in groups.ids().filter(|&id| groups.group(id).kind == GroupKind::Hidden) {
+        let on_a_route = |channel: usize| per_class.iter().any(|c| c.keep[id.index()][channel]);
+        for &channel in scores.ranked_for_set(id, on_a_route).iter().take(widths[id.index()].max(1)) {
+            keep[id.index()][channel] = true;
+        }
+    }
+    settle(groups, &mut keep, |_| 0);
+    Ok(Route { keep, per_class, changes })
+}
