@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::pipeline::{MacLimit, Method, RouteOptions};
+use crate::pipeline::{FinetuneOptions, MacLimit, Method, RouteOptions};
 
 /// Which channels are critical for a class.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -64,6 +64,17 @@ pub struct RouteArgs {
     /// Leave the sliced weights as they are
     #[arg(long, overrides_with = "refit")]
     pub no_refit: bool,
+    /// Train the small network for N epochs after the refit; kept only if better on held-out calibration samples
+    /// [default: 0]
+    #[arg(long, value_name = "N")]
+    pub finetune: Option<usize>,
+    /// Train on this folder of class folders; with --distill, a folder of images without classes will do
+    /// [default: the case's `train` data, else its calibration data]
+    #[arg(long, value_name = "DIR")]
+    pub train: Option<PathBuf>,
+    /// Train toward the source network's scores for the wanted classes, not toward the labels
+    #[arg(long)]
+    pub distill: bool,
     /// Seed of every random choice [default: 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -83,6 +94,12 @@ impl RouteArgs {
                 (true, _) => Some(true),
                 (_, true) => Some(false),
                 (false, false) => None,
+            },
+            finetune: FinetuneOptions {
+                epochs: self.finetune,
+                train: self.train.clone(),
+                distill: self.distill.then_some(true),
+                rate: None,
             },
             seed: self.seed,
         }

@@ -26,6 +26,7 @@
 //!
 //! [build]                         # optional: the options of `fratc build`; its flags override them
 //! keep = 0.5
+//! finetune = 1                    # epochs; distill = true for the source's scores as teacher
 //! ```
 //! `records` may also have `label_byte`: which of several label bytes counts, the last one by default.
 
@@ -53,6 +54,10 @@ pub struct BuildOptions {
     pub method: Option<String>,
     /// Whether to refit after the cut.
     pub refit: Option<bool>,
+    /// Epochs of fine-tuning after that.
+    pub finetune: Option<usize>,
+    /// Whether the source's scores are its teacher, not the labels.
+    pub distill: Option<bool>,
     /// Seed of everything random.
     pub seed: Option<u64>,
     /// Samples to run in QEMU.

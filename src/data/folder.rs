@@ -84,6 +84,24 @@ pub(super) fn read(
     Ok(samples)
 }
 
+/// The images that lie in `path` itself, sorted by name. Their labels are all 0 and mean nothing.
+pub fn unlabelled_images(path: &Path, contract: &InputContract) -> Result<Samples> {
+    let files = image_files(path)?;
+    if files.is_empty() {
+        return Diag::new("data/empty", "no image in the data folder")
+            .at(path.display())
+            .help("put PNG, JPEG or BMP files into it, or into one folder per class")
+            .err();
+    }
+    let images: Vec<Result<Vec<u8>>> = files.par_iter().map(|file| decode(file, contract)).collect();
+    let mut samples = Samples::empty(contract);
+    for image in images {
+        samples.raw.extend(image?);
+        samples.labels.push(0);
+    }
+    Ok(samples)
+}
+
 /// Names of the class folders in `path`: numbers in their order if all are, else sorted.
 pub fn class_folders(path: &Path) -> Result<Vec<String>> {
     let mut names: Vec<String> = entries(path)?

@@ -28,7 +28,7 @@ pub use case::Case;
 pub use case_file::BuildOptions;
 pub use classes::resolve_classes;
 pub use contract::{InputContract, InputKind};
-pub use folder::{FolderPart, Part, class_folders};
+pub use folder::{FolderPart, Part, class_folders, unlabelled_images};
 pub use samples::Samples;
 pub use source::{DataSource, Layout};
 

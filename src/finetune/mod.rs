@@ -5,14 +5,16 @@
 //! any thread count; a step is cut into the engine's fixed chunks and their gradients are added in order.
 //!
 //! `loss` measures how wrong scores are, `sgd` takes one step, `schedule` says how long it is, `train` goes
-//! through the samples.
+//! through the samples of a data set, `tune` toward probabilities, such as a teacher's.
 
 mod loss;
 mod schedule;
 mod sgd;
 mod train;
+mod tune;
 
-pub use loss::{Loss, cross_entropy};
+pub use loss::{Loss, cross_entropy, soft_cross_entropy};
 pub use schedule::cosine;
 pub use sgd::Sgd;
 pub use train::{Epoch, Options, accuracy, train};
+pub use tune::{Done, logits, tune};

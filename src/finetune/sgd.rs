@@ -3,7 +3,7 @@
 use crate::data::{InputContract, Samples};
 use crate::diag::{Diag, Result};
 use crate::exec::{Batch, Float, Network, ParamGrad, Want, for_chunks};
-use crate::finetune::cross_entropy;
+use crate::finetune::{Loss, cross_entropy};
 use crate::ir::op::Op;
 use crate::ir::{Graph, NodeId};
 
@@ -13,6 +13,7 @@ pub struct Sgd {
     momentum: f32,
     decay: f32,
     smoothing: f64,
+    trust: Option<f64>,
     velocity: Vec<Option<ParamGrad<f32>>>,
 }
 
@@ -20,7 +21,20 @@ impl Sgd {
     /// At rest. `decay` acts on the weights of convolutions and dense layers only; `smoothing` is the label
     /// smoothing of the loss.
     pub fn new(graph: &Graph, momentum: f64, decay: f64, smoothing: f64) -> Self {
-        Self { momentum: momentum as f32, decay: decay as f32, smoothing, velocity: vec![None; graph.nodes.len()] }
+        Self {
+            momentum: momentum as f32,
+            decay: decay as f32,
+            smoothing,
+            trust: None,
+            velocity: vec![None; graph.nodes.len()],
+        }
+    }
+
+    /// Shortens a layer's step so that its gradient alone moves its weights by at most this share of their norm.
+    /// Folded batch norm leaves some layers with weights far smaller than their gradients.
+    #[must_use]
+    pub(super) fn within(self, trust: f64) -> Self {
+        Self { trust: Some(trust), ..self }
     }
 
     /// Moves the weights of `graph` by one step on the samples `indices`. Returns the summed loss before the
@@ -33,13 +47,30 @@ impl Sgd {
         indices: &[usize],
         rate: f64,
     ) -> Result<(f64, usize)> {
+        let smoothing = self.smoothing;
+        let loss = |scores: &Batch<f32>, chunk: &[usize]| {
+            let labels: Vec<u32> = chunk.iter().map(|&i| samples.labels[i]).collect();
+            cross_entropy(scores, &labels, smoothing)
+        };
+        self.step_by(graph, contract, samples, indices, rate, &loss)
+    }
+
+    /// The same with any loss of the logits of the samples it is told the indices of.
+    pub(super) fn step_by(
+        &mut self,
+        graph: &mut Graph,
+        contract: &InputContract,
+        samples: &Samples,
+        indices: &[usize],
+        rate: f64,
+        loss: &(impl Fn(&Batch<f32>, &[usize]) -> Loss + Sync),
+    ) -> Result<(f64, usize)> {
         let network = Network::new(graph)?;
         let logits = graph.logits();
         let chunks = for_chunks(indices.len(), |range| {
             let chunk = &indices[range];
             let acts = network.forward(&input(graph, contract, samples, chunk)?)?;
-            let labels: Vec<u32> = chunk.iter().map(|&i| samples.labels[i]).collect();
-            let loss = cross_entropy(acts.get(logits), &labels, self.smoothing);
+            let loss = loss(acts.get(logits), chunk);
             let want = Want { params: true, ..Want::default() };
             let gradients = network.backward(&acts, &[(logits, loss.gradient)], want)?;
             let params: Vec<Option<ParamGrad<f32>>> = graph.ids().map(|id| gradients.params(id).cloned()).collect();
@@ -80,6 +111,15 @@ impl Sgd {
             weight: vec![0.0; gradient.weight.len()],
             bias: vec![0.0; gradient.bias.len()],
         });
+        let weights = match &graph.nodes[id.index()].op {
+            Op::Conv(conv) => norm(&conv.weight),
+            Op::Dense(dense) => norm(&dense.weight),
+            _ => f64::INFINITY,
+        };
+        let slope = f64::from(share) * norm(&gradient.weight);
+        let limit = self.trust.map_or(f64::INFINITY, |trust| trust * weights / slope.max(f64::MIN_POSITIVE));
+        // The gradient is shortened, not the rate: the steps before it go on as they were.
+        let share = share * (limit / f64::from(rate).max(f64::MIN_POSITIVE)).min(1.0) as f32;
         let step = Step { momentum: self.momentum, share, rate };
         let (speeds, slopes) = ((&mut velocity.weight, &mut velocity.bias), (&gradient.weight, &gradient.bias));
         match &mut graph.nodes[id.index()].op {
@@ -125,6 +165,11 @@ pub(super) fn input(
 ) -> Result<Batch<f32>> {
     let data = contract.normalized(samples, indices.iter().copied(), |x| x as f32);
     Batch::new(graph.shape(graph.input()), indices.len(), data)
+}
+
+/// Euclidean.
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt()
 }
 
 fn add(sum: &mut [f32], part: &[f32]) {

@@ -61,10 +61,7 @@ pub fn train(
     for number in 0..options.epochs {
         let samples = epoch_samples(number);
         check(&graph, &samples)?;
-        let mut order: Vec<usize> = (0..samples.len()).collect();
-        for i in (1..order.len()).rev() {
-            order.swap(i, (rng.next_u64() % (i as u64 + 1)) as usize);
-        }
+        let order = shuffled(samples.len(), &mut rng);
         let per_epoch = order.len().div_ceil(options.batch.max(1));
         let (mut loss, mut correct) = (0.0, 0);
         for (i, indices) in order.chunks(options.batch.max(1)).enumerate() {
@@ -78,6 +75,15 @@ pub fn train(
     }
     graph.verify()?;
     Ok(graph)
+}
+
+/// `0..n` in a random order.
+pub(super) fn shuffled(n: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    for i in (1..n).rev() {
+        order.swap(i, (rng.next_u64() % (i as u64 + 1)) as usize);
+    }
+    order
 }
 
 /// Share of `samples` whose largest score is the label's, 0 to 1.

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::diag::Result;
 use crate::ir::onnx;
 use crate::output;
-use crate::pipeline::{Progress, RouteOptions, Source, route};
-use crate::report::SCHEMA;
+use crate::pipeline::{Progress, RouteOptions, Source, finetune, route};
+use crate::report::{Finetune, SCHEMA};
 
 /// What the user wants.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct Summary {
     pub classes: Vec<String>,
     /// Share of channels kept.
     pub keep: f64,
+    /// Fine-tuning; `null` when not run.
+    pub finetune: Option<Finetune>,
     /// Weights and biases.
     pub params: usize,
     /// Multiply-accumulates per sample.
@@ -43,7 +45,9 @@ pub fn assemble(case: &Path, options: &AssembleOptions, progress: &dyn Progress)
     progress.stage("load");
     let source = Source::open(case)?;
     let classes = source.classes(&options.route.classes)?;
-    let cut = route::cut(&source, &classes, &options.route.resolve(&source)?, progress)?;
+    let wanted = options.route.resolve(&source)?;
+    let mut cut = route::cut(&source, &classes, &wanted, progress)?;
+    let tuned = finetune::finetune(&source, &classes, &mut cut, &wanted.finetune, progress)?;
     progress.stage("write");
     output::write_file(&options.out, &onnx::to_onnx(&cut.graph, env!("CARGO_PKG_VERSION")))?;
     Ok(Summary {
@@ -51,6 +55,7 @@ pub fn assemble(case: &Path, options: &AssembleOptions, progress: &dyn Progress)
         path: options.out.display().to_string(),
         classes: source.names(&classes),
         keep: cut.route.keep,
+        finetune: tuned,
         params: cut.graph.params(),
         macs: cut.graph.macs(),
         source_macs: source.graph.macs(),

@@ -8,7 +8,7 @@ use crate::diag::{Diag, Result};
 use crate::emit::{self, EmittedFile};
 use crate::output;
 use crate::pipeline::emit::{PROGRAM_FILE, facts, golden};
-use crate::pipeline::{Progress, RouteOptions, Source, calibration, quantize, route, score};
+use crate::pipeline::{Progress, RouteOptions, Source, calibration, finetune, quantize, route, score};
 use crate::plan::{self, Plan};
 use crate::qir::{self, Program};
 use crate::report::{self, Accuracy, ClassAccuracy};
@@ -100,7 +100,8 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
         notes.push("calibrated on random inputs: ranges are guesses, check the accuracy on real data".to_string());
     }
 
-    let cut = route::cut(source, &classes, wanted, progress)?;
+    let mut cut = route::cut(source, &classes, wanted, progress)?;
+    let tuned = finetune::finetune(source, &classes, &mut cut, &wanted.finetune, progress)?;
     progress.stage("quantize");
     let samples = quantize::samples(source, &classes, settings.random_calibration, wanted.seed)?;
     let words = words(source, &classes, &cut, &settings);
@@ -146,6 +147,7 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
         method: cut.method.clone(),
         target: target.name.clone(),
         route: cut.route,
+        finetune: tuned,
         accuracy,
         assembled: report::Assembled { params: cut.graph.params(), macs: cut.graph.macs(), channels: cut.channels },
         flash,
@@ -273,6 +275,7 @@ fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settin
             words.push("--no-refit".into());
         }
     }
+    words.extend(settings.route.finetune.words());
     if let Some(n) = settings.random_calibration {
         words.push(format!("--random-calibration {n}"));
     }

@@ -10,8 +10,10 @@ use crate::diag::{Diag, Result};
 use crate::ir::Graph;
 use crate::ir::groups::GroupKind;
 use crate::library::{self, Relevance};
+use crate::pipeline::calibration::{self, split};
 use crate::pipeline::cutter::{Cutter, Effort};
-use crate::pipeline::{Progress, Source, calibration, widths};
+use crate::pipeline::finetune::{self, FinetuneOptions};
+use crate::pipeline::{Progress, Source, widths};
 use crate::report;
 use crate::route;
 
@@ -72,6 +74,8 @@ pub struct RouteOptions {
     pub library: Option<PathBuf>,
     /// Whether weights are refitted.
     pub refit: Option<bool>,
+    /// Training after the refit.
+    pub finetune: FinetuneOptions,
     /// Seed of every random choice.
     pub seed: Option<u64>,
 }
@@ -91,6 +95,8 @@ pub struct Wanted {
     pub library: Option<PathBuf>,
     /// Whether weights are refitted.
     pub refit: bool,
+    /// Training after the refit.
+    pub finetune: finetune::Wanted,
     /// Seed of every random choice.
     pub seed: u64,
 }
@@ -119,6 +125,7 @@ impl RouteOptions {
             (None, Some(name)) => name.parse()?,
             (None, None) => Method::default(),
         };
+        let seed = self.seed.or(case.seed).unwrap_or(0);
         Ok(Wanted {
             keep,
             max_drop,
@@ -126,7 +133,8 @@ impl RouteOptions {
             method,
             library: self.library.clone(),
             refit: self.refit.or(case.refit).unwrap_or(true),
-            seed: self.seed.or(case.seed).unwrap_or(0),
+            finetune: self.finetune.resolve(source, seed)?,
+            seed,
         })
     }
 }
@@ -136,6 +144,8 @@ impl RouteOptions {
 pub struct Cut {
     /// The network, logits in the wanted order.
     pub graph: Graph,
+    /// The same fitted without the held-out calibration samples, where training is to start from it.
+    pub start: Option<Graph>,
     /// Size and search, for the report.
     pub route: report::Route,
     /// Channels kept and channels there were, by group name.
@@ -166,9 +176,13 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
     };
     progress.stage("assemble and refit");
     let route = cutter.route(&widths)?;
-    let samples = calibration::of_classes(source.calibration()?, classes);
-    let graph = cutter.fitted(&route, &samples, Effort::Full)?;
-    Ok(Cut { graph, route: record, channels: channels(source, &route), method: Some(relevance.method.clone()) })
+    let calibration = source.calibration()?;
+    let graph = cutter.fitted(&route, &calibration::of_classes(calibration, classes), Effort::Full)?;
+    // Training starts from a fit that has not seen the held-out samples, so that they can judge it.
+    let start = || cutter.fitted(&route, &split(calibration, classes).fit, Effort::Full);
+    let start = options.finetune.any().then(start).transpose()?;
+    let channels = channels(source, &route);
+    Ok(Cut { graph, start, route: record, channels, method: Some(relevance.method.clone()) })
 }
 
 /// All channels, only the head cut to the classes.
@@ -176,7 +190,7 @@ fn uncut(source: &Source, classes: &[usize], chosen_by: &'static str) -> Result<
     let route = route::Route::whole(&source.groups);
     let assembled = assemble(&source.graph, &source.groups, &route, classes)?;
     let channels = channels(source, &route);
-    Ok(Cut { graph: assembled.graph, route: report::Route::of(1.0, chosen_by), channels, method: None })
+    Ok(Cut { graph: assembled.graph, start: None, route: report::Route::of(1.0, chosen_by), channels, method: None })
 }
 
 /// The relevance table: read back if given; else computed for the wanted classes, each in contrast to the others

@@ -24,6 +24,8 @@ pub struct Build {
     pub target: String,
     /// How the size was chosen.
     pub route: Route,
+    /// Fine-tuning; `null` when not run.
+    pub finetune: Option<Finetune>,
     /// On the test split; `null` without one.
     pub accuracy: Option<Accuracy>,
     /// The small network.
@@ -75,6 +77,34 @@ impl Route {
     pub fn of(keep: f64, chosen_by: &'static str) -> Self {
         Self { keep, chosen_by, refit: false, tried: Vec::new(), held_out_base: None, max_macs: None }
     }
+}
+
+/// Training after the cut, judged on calibration samples held out from it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finetune {
+    /// Times through the training samples.
+    pub epochs: usize,
+    /// Training samples of the wanted classes.
+    pub samples: usize,
+    /// Whether the source's scores were the teacher, not the labels.
+    pub distill: bool,
+    /// Whether the trained weights are in use: only if they are better on the held-out samples.
+    pub kept: bool,
+    /// The network before.
+    pub held_out_before: HeldOut,
+    /// The trained network; `null` if training diverged.
+    pub held_out_after: Option<HeldOut>,
+}
+
+/// How a network does on the held-out samples.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct HeldOut {
+    /// Samples.
+    pub samples: usize,
+    /// Share of right answers.
+    pub accuracy: f64,
+    /// Mean cross-entropy, in nats.
+    pub cross_entropy: f64,
 }
 
 /// Accuracies on the wanted classes' test samples.

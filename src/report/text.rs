@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::build::{Accuracy, Build};
+use super::build::{Accuracy, Build, Finetune};
 
 impl fmt::Display for Build {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,6 +18,9 @@ impl fmt::Display for Build {
             self.route.keep,
             self.route.chosen_by,
         )?;
+        if let Some(tuned) = &self.finetune {
+            write_finetune(tuned, f)?;
+        }
         match &self.accuracy {
             Some(accuracy) => write_accuracy(accuracy, f)?,
             None => writeln!(f, "accuracy  not measured: no test samples")?,
@@ -63,6 +66,23 @@ impl fmt::Display for Build {
         }
         Ok(())
     }
+}
+
+fn write_finetune(tuned: &Finetune, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "finetune  {} epochs over {} samples{}: {} held-out samples, {}",
+        tuned.epochs,
+        grouped(tuned.samples as u64),
+        if tuned.distill { ", distilled" } else { "" },
+        tuned.held_out_before.samples,
+        percent(tuned.held_out_before.accuracy),
+    )?;
+    match &tuned.held_out_after {
+        Some(after) => write!(f, " before, {} after", percent(after.accuracy))?,
+        None => write!(f, " before, diverged")?,
+    }
+    writeln!(f, ", {}", if tuned.kept { "kept" } else { "dropped" })
 }
 
 fn write_accuracy(accuracy: &Accuracy, f: &mut fmt::Formatter<'_>) -> fmt::Result {

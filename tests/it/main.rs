@@ -12,6 +12,7 @@ mod dsp;
 mod emit;
 mod exec;
 mod finetune;
+mod finetune_case;
 mod groups;
 mod house;
 mod load;

@@ -1,0 +1,83 @@
+//! Training toward class probabilities, with looks at the network in between.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::data::{InputContract, Samples};
+use crate::diag::{Diag, Result};
+use crate::exec::{Batch, Network, for_chunks};
+use crate::finetune::sgd::{Sgd, input};
+use crate::finetune::train::shuffled;
+use crate::finetune::{Options, cosine, soft_cross_entropy};
+use crate::ir::Graph;
+
+/// Largest relative change of a layer's weights by one gradient.
+const TRUST: f64 = 1e-3;
+
+/// How far training is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Done {
+    /// Epochs, with fractions.
+    pub epochs: f64,
+    /// Mean loss over the samples met since the last look, in nats.
+    pub loss: f64,
+}
+
+/// Trains `graph` on `samples` toward one row of class probabilities each, in the order of the graph's outputs:
+/// certain rows for labels, a teacher's for distillation. The samples' own labels are not read.
+///
+/// `look` sees the network after every quarter of the first epoch and after every epoch.
+pub fn tune(
+    graph: &Graph,
+    contract: &InputContract,
+    samples: &Samples,
+    targets: &[Vec<f32>],
+    options: &Options,
+    mut look: impl FnMut(Done, &Graph) -> Result<()>,
+) -> Result<Graph> {
+    if samples.is_empty() || targets.len() != samples.len() || targets.iter().any(|row| row.len() != graph.classes()) {
+        return Diag::new("finetune/targets", "training needs samples, and a probability of every class for each")
+            .expected(format!("{} rows of {}", samples.len().max(1), graph.classes()), targets.len())
+            .err();
+    }
+    let loss = |scores: &Batch<f32>, chunk: &[usize]| {
+        let rows: Vec<&[f32]> = chunk.iter().map(|&i| targets[i].as_slice()).collect();
+        soft_cross_entropy(scores, &rows)
+    };
+    let mut graph = graph.clone();
+    let mut sgd = Sgd::new(&graph, options.momentum, options.decay, 0.0).within(TRUST);
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let batch = options.batch.max(1);
+    let per_epoch = samples.len().div_ceil(batch);
+    let (mut sum, mut met) = (0.0, 0);
+    for number in 0..options.epochs {
+        let order = shuffled(samples.len(), &mut rng);
+        for (i, indices) in order.chunks(batch).enumerate() {
+            let rate = cosine(options.rate, number * per_epoch + i, options.epochs * per_epoch);
+            sum += sgd.step_by(&mut graph, contract, samples, indices, rate, &loss)?.0;
+            met += indices.len();
+            let done = i + 1;
+            let quarter = number == 0 && done * 4 / per_epoch > i * 4 / per_epoch;
+            if quarter || done == per_epoch {
+                let epochs = number as f64 + done as f64 / per_epoch as f64;
+                look(Done { epochs, loss: sum / met.max(1) as f64 }, &graph)?;
+                (sum, met) = (0.0, 0);
+            }
+        }
+    }
+    graph.verify()?;
+    Ok(graph)
+}
+
+/// The graph's logits for `samples[indices]`, before any softmax at its end, one row a sample.
+pub fn logits(graph: &Graph, contract: &InputContract, samples: &Samples, indices: &[usize]) -> Result<Vec<Vec<f32>>> {
+    let network = Network::<f32>::new(graph)?;
+    let logits = graph.logits();
+    let chunks = for_chunks(indices.len(), |range| {
+        let acts = network.forward(&input(graph, contract, samples, &indices[range])?)?;
+        let out = acts.get(logits);
+        let row = |s: usize| (0..out.shape.c).map(|c| out.data[c * out.n + s]).collect();
+        Ok((0..out.n).map(row).collect::<Vec<Vec<f32>>>())
+    })?;
+    Ok(chunks.into_iter().flatten().collect())
+}

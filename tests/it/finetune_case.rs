@@ -1,0 +1,290 @@
+//! Fine-tuning a cut network: it helps, it is the same every time, and it never ends worse.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use fratc::data::Samples;
+use fratc::finetune::accuracy;
+use fratc::ir::Graph;
+use fratc::pipeline::{AssembleOptions, FinetuneOptions, RouteOptions, Silent, Source, assemble};
+use fratc::report::Finetune;
+use fratc::{demo, load};
+
+use crate::shared::shared;
+
+const CLASSES: [usize; 3] = [3, 7, 11];
+
+/// The demo network as a case on disk, with drawn training data.
+struct Fixture {
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let fixture = Self { dir: tempfile::tempdir().expect("temporary folder") };
+        let demo = demo::case();
+        fixture.write("net.onnx", demo::model_bytes());
+        fixture.write("labels.txt", demo.label_names.join("\n").as_bytes());
+        fixture.write("calib.bin", &records(&demo.calibration));
+        fixture.write("train.bin", &records(&train()));
+        let [h, w, c] = demo.input.shape;
+        let split = |file: &str| {
+            format!(
+                "{{ format = \"records\", path = \"{file}\", label_bytes = 1, dtype = \"u8\", shape = [{h}, {w}, {c}], layout = \"hwc\" }}"
+            )
+        };
+        let text = format!(
+            "[model]\npath = \"net.onnx\"\n[input]\nkind = \"image\"\nshape = [{h}, {w}, {c}]\nscale = {}\nmean = {:?}\nstd = {:?}\n\
+             [data]\nlabels = \"labels.txt\"\ncalibration = {}\ntrain = {}\n[build]\nkeep = 0.25\n",
+            demo.input.scale,
+            demo.input.mean,
+            demo.input.std,
+            split("calib.bin"),
+            split("train.bin"),
+        );
+        fixture.write("case.toml", text.as_bytes());
+        fixture
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).expect("written");
+    }
+
+    fn assemble(&self, finetune: FinetuneOptions) -> (Vec<u8>, Option<Finetune>) {
+        let classes = CLASSES.map(|c| c.to_string()).to_vec();
+        let route = RouteOptions { classes, finetune, ..RouteOptions::default() };
+        let options = AssembleOptions { route, out: self.path("small.onnx") };
+        let summary = assemble(&self.path("case.toml"), &options, &Silent).expect("assembles");
+        (fs::read(&options.out).expect("written"), summary.finetune)
+    }
+}
+
+/// Drawings of the wanted classes and one other, as many as make an epoch worth it.
+fn train() -> Samples {
+    let all = demo::samples(160, demo::TRAIN_SEED + 500);
+    let some: Vec<usize> = (0..all.len()).filter(|&i| [3, 7, 11, 12].contains(&all.labels[i])).collect();
+    all.select(&some)
+}
+
+/// Label byte and raw bytes of every sample.
+fn records(samples: &Samples) -> Vec<u8> {
+    (0..samples.len()).flat_map(|i| [&[samples.labels[i] as u8], samples.sample(i)].concat()).collect()
+}
+
+fn epochs(n: usize) -> FinetuneOptions {
+    FinetuneOptions { epochs: Some(n), ..FinetuneOptions::default() }
+}
+
+fn graph(onnx: &[u8]) -> Graph {
+    load::load_bytes(onnx, "small.onnx").expect("loads").graph
+}
+
+/// The samples of `classes`, labelled by their place among them.
+fn of(samples: &Samples, classes: &[usize]) -> Samples {
+    let place = |label: u32| classes.iter().position(|&c| c == label as usize);
+    let mut found: Vec<usize> = (0..samples.len()).collect();
+    found.retain(|&i| place(samples.labels[i]).is_some());
+    let mut samples = samples.select(&found);
+    for label in &mut samples.labels {
+        *label = place(*label).expect("only wanted classes") as u32;
+    }
+    samples
+}
+
+fn on_test(onnx: &[u8]) -> f64 {
+    let demo = demo::case();
+    accuracy(&graph(onnx), &demo.input, &of(&demo.test, &CLASSES)).expect("scores")
+}
+
+fn assert_helped(tuned: &Finetune) {
+    let after = tuned.held_out_after.expect("training went through");
+    assert!(tuned.kept, "{tuned:?}");
+    assert!(after.accuracy >= tuned.held_out_before.accuracy, "{tuned:?}");
+    assert!(after.cross_entropy < tuned.held_out_before.cross_entropy, "{tuned:?}");
+}
+
+#[test]
+fn an_epoch_helps_a_small_cut() {
+    let fixture = Fixture::new();
+    let (plain, none) = fixture.assemble(FinetuneOptions::default());
+    assert!(none.is_none());
+    let (tuned, report) = fixture.assemble(epochs(1));
+    let report = report.expect("fine-tuning was asked for");
+    assert_helped(&report);
+    assert_eq!((report.epochs, report.samples, report.held_out_before.samples), (1, 480, 30));
+    assert!(on_test(&tuned) >= on_test(&plain), "{} after {}", on_test(&tuned), on_test(&plain));
+}
+
+#[test]
+fn threads_make_no_difference() {
+    let fixture = Fixture::new();
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(|| fixture.assemble(epochs(1)).0)
+    };
+    assert!(run(1) == run(2));
+}
+
+#[test]
+fn a_teacher_needs_no_labels() {
+    let fixture = Fixture::new();
+    let (samples, folder) = (train(), fixture.path("pictures"));
+    fs::create_dir(&folder).expect("made");
+    let [h, w, _] = samples.shape;
+    for i in 0..samples.len() {
+        let name = folder.join(format!("{i:04}.png"));
+        image::save_buffer(name, samples.sample(i), w as u32, h as u32, image::ColorType::L8).expect("written");
+    }
+    let (plain, _) = fixture.assemble(FinetuneOptions::default());
+    let wanted = FinetuneOptions { train: Some(folder), distill: Some(true), ..epochs(1) };
+    let (tuned, report) = fixture.assemble(wanted);
+    let report = report.expect("fine-tuning was asked for");
+    assert_helped(&report);
+    // The network tells its own classes from the fourth nearly without fault.
+    assert!(report.distill && report.samples.abs_diff(480) < 25, "{report:?}");
+    assert!(on_test(&tuned) >= on_test(&plain), "{} after {}", on_test(&tuned), on_test(&plain));
+}
+
+#[test]
+fn a_result_that_is_worse_is_dropped() {
+    let fixture = Fixture::new();
+    let (plain, _) = fixture.assemble(FinetuneOptions::default());
+    for rate in [-0.05, -1e30] {
+        let (same, report) = fixture.assemble(FinetuneOptions { rate: Some(rate), ..epochs(1) });
+        let report = report.expect("fine-tuning was asked for");
+        assert!(!report.kept, "{report:?}");
+        assert!(same == plain, "rate {rate}: the weights are not those before");
+    }
+}
+
+#[test]
+fn held_out_samples_are_never_trained_on() {
+    let fixture = Fixture::new();
+    let calibration = demo::case().calibration;
+    let mut dimmed = calibration.clone();
+    for (i, p) in dimmed.raw.iter_mut().enumerate() {
+        *p = p.saturating_sub((i % 3) as u8);
+    }
+    // 40 of each class are for calibration, 10 of them held out; the same pictures from another decoder too.
+    fixture.write("train.bin", &[records(&calibration), records(&dimmed)].concat());
+    let (_, report) = fixture.assemble(epochs(1));
+    assert_eq!(report.expect("fine-tuning was asked for").samples, 2 * 3 * 30);
+}
+
+#[test]
+fn the_command_line_and_the_case_file_agree() {
+    let fixture = Fixture::new();
+    let run = |words: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_fratc"))
+            .current_dir(fixture.dir.path())
+            .args(words.split_whitespace())
+            .output()
+            .expect("fratc runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), output.stderr)
+    };
+    let assemble = "assemble case.toml --classes 3,7,11 --out small.onnx --json";
+    let (code, _, stderr) = run(&format!("{assemble} --distill"));
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(String::from_utf8_lossy(&stderr).lines().skip_while(|l| !l.starts_with("error")).collect::<Vec<_>>().join("\n"), @r"
+    error[finetune/no-epochs]: training data or distillation is asked for, but no training
+      help: add --finetune N, the number of epochs
+    ");
+    let (code, flags, stderr) = run(&format!("{assemble} --finetune 1 --distill"));
+    assert_eq!(code, Some(0), "{}", String::from_utf8_lossy(&stderr));
+    let notes = String::from_utf8_lossy(&stderr).into_owned();
+    assert_eq!(notes.matches("note: fine-tune: ").count(), 4, "{notes}");
+    let text = fs::read_to_string(fixture.path("case.toml")).expect("case file");
+    fixture.write("case.toml", format!("{text}finetune = 1\ndistill = true\n").as_bytes());
+    assert_eq!(run(assemble), (code, flags, stderr));
+}
+
+/// A row of the table in `docs/finetune.md`.
+struct Row {
+    case: &'static str,
+    classes: [usize; 3],
+    keep: f64,
+}
+
+/// Before and after one epoch on real networks:
+/// `cargo test --release --test it one_epoch_on_the_pack -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement of some minutes"]
+fn one_epoch_on_the_pack() {
+    let row = |case, keep| Row { case, classes: [0, 1, 2], keep };
+    let rows = [row("cnn_fmnist", 0.25), row("dscnn_emnist", 0.25), row("vgg_cifar", 0.5), row("vgg_cifar", 0.25)];
+    measure(&rows, &[None]);
+}
+
+/// The same for several learning rates.
+#[test]
+#[ignore = "a measurement of many minutes"]
+fn learning_rates_on_the_pack() {
+    let row = |case, keep| Row { case, classes: [0, 1, 2], keep };
+    let rows = [row("cnn_fmnist", 0.25), row("dscnn_emnist", 0.25), row("vgg_cifar", 0.25)];
+    measure(&rows, &[Some(0.01), Some(0.02), Some(0.03)]);
+}
+
+fn measure(rows: &[Row], rates: &[Option<f64>]) {
+    let work = tempfile::tempdir().expect("temporary folder");
+    eprintln!(
+        "| case | keep | rate | toward | samples | s | held out before | after | test masked | before | after | kept |"
+    );
+    for Row { case, classes, keep } in rows {
+        let Some(path) = shared(&format!("cases/{case}.toml")) else { return };
+        let train = (*case == "vgg_cifar").then(|| unpacked(work.path()));
+        let source = Source::open(&path).expect("case");
+        let cut = |finetune: FinetuneOptions| {
+            let names = classes.map(|c| c.to_string()).to_vec();
+            let route = RouteOptions { classes: names, keep: Some(*keep), finetune, ..RouteOptions::default() };
+            let (out, start) = (work.path().join("small.onnx"), Instant::now());
+            let summary = assemble(&path, &AssembleOptions { route, out: out.clone() }, &Silent).expect("assembles");
+            (graph(&fs::read(&out).expect("written")), summary.finetune, start.elapsed().as_secs_f64())
+        };
+        let (small, _, plain_seconds) = cut(FinetuneOptions::default());
+        let test = of(source.test.as_ref().expect("test split"), classes);
+        let score = |graph: &Graph| 100.0 * accuracy(graph, &source.case.input, &test).expect("scores");
+        let all: Vec<usize> = (0..test.len()).collect();
+        let logits = fratc::finetune::logits(&source.graph, &source.case.input, &test, &all).expect("scores");
+        let best = |row: &[f32]| (1..3).fold(0, |b, k| if row[classes[k]] > row[classes[b]] { k } else { b });
+        let hits = logits.iter().zip(&test.labels).filter(|(row, label)| best(row) == **label as usize).count();
+        let masked = 100.0 * hits as f64 / test.len() as f64;
+        for &rate in rates {
+            for distill in [false, true] {
+                let options = FinetuneOptions { epochs: Some(1), train: train.clone(), distill: Some(distill), rate };
+                let (tuned, report, seconds) = cut(options);
+                let report = report.expect("asked");
+                let (before, after) = (report.held_out_before, report.held_out_after.expect("converges"));
+                eprintln!(
+                    "| {case} | {keep} | {rate:?} | {} | {} | {:.1} | {:.2} ({:.3}) | {:.2} ({:.3}) | {masked:.2} | {:.2} | {:.2} | {} |",
+                    if distill { "source" } else { "labels" },
+                    report.samples,
+                    seconds - plain_seconds,
+                    100.0 * before.accuracy,
+                    before.cross_entropy,
+                    100.0 * after.accuracy,
+                    after.cross_entropy,
+                    score(&small),
+                    score(&tuned),
+                    report.kept,
+                );
+            }
+        }
+    }
+}
+
+/// The CIFAR training images as files.
+fn unpacked(work: &Path) -> PathBuf {
+    let folder = work.join("train");
+    if !folder.is_dir() {
+        let archive = shared("data/cifar10/train_jpeg_20000.tar.gz").expect("the pack is there");
+        let status = Command::new("tar").arg("xzf").arg(archive).arg("-C").arg(work).status().expect("tar runs");
+        assert!(status.success());
+    }
+    folder
+}
