@@ -36,8 +36,9 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             "requant.rs",
             "shape.rs",
         ],
-        "dsp/dot.rs" => &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs", "shape.rs"],
-        "dsp/depthwise.rs" => &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs", "shape.rs"],
+        "dsp/dot.rs" | "dsp/depthwise.rs" => {
+            &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs", "shape.rs"]
+        }
         "dsp/lanes.rs" => &["dsp/mod.rs"],
         "concat.rs" | "lookup.rs" | "max_pool.rs" => &["shape.rs"],
         _ => &[],

@@ -54,7 +54,7 @@ fn instructions_in_qemu() {
     std::fs::write(dir.join("main.rs"), main).expect("main");
     for (target, cpu, machine, flash, ram) in MACHINES {
         if !ready(target) {
-            eprintln!("SKIPPED: {cpu} needs qemu-system-arm and `rustup target add {target}`");
+            crate::shared::skipped(&format!("{cpu} needs qemu-system-arm and `rustup target add {target}`"));
             continue;
         }
         let script = include_str!("dsp/memory.x").replace("FLASH_START", &flash.to_string());

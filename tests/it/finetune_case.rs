@@ -12,7 +12,7 @@ use fratc::pipeline::{AssembleOptions, FinetuneOptions, RouteOptions, Silent, So
 use fratc::report::Finetune;
 use fratc::{demo, load};
 
-use crate::shared::shared;
+use crate::shared::{shared, tell};
 
 const CLASSES: [usize; 3] = [3, 7, 11];
 
@@ -232,8 +232,8 @@ fn learning_rates_on_the_pack() {
 
 fn measure(rows: &[Row], rates: &[Option<f64>]) {
     let work = tempfile::tempdir().expect("temporary folder");
-    eprintln!(
-        "| case | keep | rate | toward | samples | s | held out before | after | test masked | before | after | kept |"
+    tell(
+        "| case | keep | rate | toward | samples | s | held out before | after | test masked | before | after | kept |",
     );
     for Row { case, classes, keep } in rows {
         let Some(path) = shared(&format!("cases/{case}.toml")) else { return };
@@ -260,7 +260,7 @@ fn measure(rows: &[Row], rates: &[Option<f64>]) {
                 let (tuned, report, seconds) = cut(options);
                 let report = report.expect("asked");
                 let (before, after) = (report.held_out_before, report.held_out_after.expect("converges"));
-                eprintln!(
+                tell(&format!(
                     "| {case} | {keep} | {rate:?} | {} | {} | {:.1} | {:.2} ({:.3}) | {:.2} ({:.3}) | {masked:.2} | {:.2} | {:.2} | {} |",
                     if distill { "source" } else { "labels" },
                     report.samples,
@@ -272,7 +272,7 @@ fn measure(rows: &[Row], rates: &[Option<f64>]) {
                     score(&small),
                     score(&tuned),
                     report.kept,
-                );
+                ));
             }
         }
     }

@@ -6,7 +6,12 @@ use std::path::PathBuf;
 /// Says that a test, or a part of it, did not run. The harness captures what `eprintln!` prints in a test that
 /// passes; this it does not.
 pub fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+    tell(&format!("SKIPPED: {why}"));
+}
+
+/// Prints a line of a measurement, or of what a passing test should say all the same.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The path of `name` in the pack, or `None` with a loud line on stderr when there is no pack.

@@ -39,9 +39,16 @@ fn accuracies(source: &Source, test: &Samples, classes: &[usize], graph: &Graph)
         |s: &Samples| -> Vec<usize> { (0..s.len()).filter(|&i| classes.contains(&(s.labels[i] as usize))).collect() };
     let samples = calibration.select(&of(calibration));
     let provenance = Provenance { models: Vec::new(), options: Vec::new() };
-    let program =
-        quantize::quantize(graph, input, &samples, "net", &source.names(classes), provenance, &Default::default())
-            .expect("quantizes");
+    let program = quantize::quantize(
+        graph,
+        input,
+        &samples,
+        "net",
+        &source.names(classes),
+        provenance,
+        &quantize::Options::default(),
+    )
+    .expect("quantizes");
     let indices = of(test);
     let raw: Vec<&[u8]> = indices.iter().map(|&i| test.sample(i)).collect();
     let int8 = sim::run_many(&program, &raw);
