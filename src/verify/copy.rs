@@ -121,6 +121,10 @@ impl Copy {
         if let Some(target) = target {
             command.args(["--target", target.triple()]);
             folder.push(target.triple());
+            if matches!(target, RustTarget::V6m | RustTarget::V7m) {
+                // A crate emitted for a core with DSP instructions runs on one without: by their portable twins.
+                command.arg("--no-default-features");
+            }
         }
         let place = format!("the {} build of the emitted crate", target.map_or("host", RustTarget::triple));
         let finished = match process::run(&mut command, self.limit, BUILD_OUTPUT) {

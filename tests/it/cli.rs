@@ -335,6 +335,9 @@ fn one_command_a_stage_gives_the_crate_of_build() {
     fs::create_dir(fixture.path("staged")).expect("made");
     works(&fixture, "emit small.int8 --target qemu-m4 --out staged/out");
     works(&fixture, "verify staged/out --case case.toml --verify-samples 4");
+    // Emitted with DSP kernels, it still runs on a core without: by their portable twins.
+    assert!(fixture.path("staged/out/src/kernels/dsp").is_dir());
+    works(&fixture, "verify staged/out --case case.toml --verify-samples 2 --target qemu-m0");
     works(&fixture, &format!("{BUILD} --library net.frat --keep 0.5 --verify-samples 4"));
 
     // Everything but what was measured and the words of the command line.
