@@ -10,7 +10,7 @@ const TEST_SEED: u64 = 2;
 pub const TRAIN_SEED: u64 = 1000;
 
 /// Calibration drawings per class.
-const CALIBRATION: usize = 40;
+const CALIBRATION: usize = 150;
 /// Test drawings per class.
 const TEST: usize = 60;
 

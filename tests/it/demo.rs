@@ -17,7 +17,7 @@ fn the_committed_network_knows_97_percent_of_unseen_drawings() {
 fn the_case_has_every_class_in_both_splits() {
     let case = demo::case();
     case.input.verify().expect("a good contract");
-    assert_eq!(case.calibration.per_class(16), [40; 16]);
+    assert_eq!(case.calibration.per_class(16), [150; 16]);
     assert_eq!(case.test.per_class(16), [60; 16]);
     let classes = data::resolve_classes(&case.label_names, &demo::default_classes()).expect("classes of the demo");
     assert_eq!(classes.len(), 3);
