@@ -38,11 +38,21 @@ fn reference(path: &Path) -> Vec<BTreeMap<String, Vec<f64>>> {
     classes
 }
 
-/// The largest error over all channels: relative to the score, and to the layer's largest score.
-fn errors<T: Float>(graph: &Graph, case: &Case, reference: &[BTreeMap<String, Vec<f64>>]) -> (f64, f64) {
+/// One layer's deviation from the reference, for one class.
+struct Deviation {
+    class: usize,
+    layer: String,
+    /// The largest over the channels, relative to the channel's score.
+    relative: f64,
+    /// The largest over the channels, relative to the layer's largest score.
+    of_layer: f64,
+}
+
+/// The deviations of every Relu of the network and every class of the reference.
+fn deviations<T: Float>(graph: &Graph, case: &Case, reference: &[BTreeMap<String, Vec<f64>>]) -> Vec<Deviation> {
     let network = Network::<T>::new(graph).expect("the model runs");
     let samples = case.calibration().expect("calibration split");
-    let (mut relative, mut of_layer) = (0.0f64, 0.0f64);
+    let mut all = Vec::new();
     let frat = Frat { target: Target::Probability, weighted: false, within: None };
     for (class, layers) in reference.iter().enumerate() {
         let names: Vec<&String> = layers.keys().collect();
@@ -55,16 +65,21 @@ fn errors<T: Float>(graph: &Graph, case: &Case, reference: &[BTreeMap<String, Ve
             let wanted = &layers[name];
             assert_eq!(sums.len(), wanted.len(), "{name}");
             let largest = wanted.iter().copied().fold(0.0, f64::max);
-            for (&got, &want) in sums.iter().zip(wanted) {
-                if want != 0.0 || got != 0.0 {
-                    relative = relative.max((got - want).abs() / want.abs());
-                    of_layer = of_layer.max((got - want).abs() / largest);
-                }
+            let mut found = Deviation { class, layer: name.clone(), relative: 0.0, of_layer: 0.0 };
+            for (&got, &want) in sums.iter().zip(wanted).filter(|&(&got, &want)| got != 0.0 || want != 0.0) {
+                found.relative = found.relative.max((got - want).abs() / want.abs());
+                found.of_layer = found.of_layer.max((got - want).abs() / largest);
             }
+            all.push(found);
         }
     }
-    (relative, of_layer)
+    all
 }
+
+/// In `incep_cifar` the pooled branch of the first module makes equal neighbours that meet in the max pool behind it. In
+/// float64 we find all 28 such ties of class 2; the matrix product of `PyTorch` rounds two of them apart by 2e-16, so
+/// that the reference sends the gradient of the first module's input, the stem's Relu, to another position there.
+const ROUNDED_TIES: (&str, usize, &str, f64) = ("incep_cifar", 2, "/f/f.0/f.0.2/Relu", 2e-4);
 
 #[test]
 fn whole_networks_match_the_reference_attributions() {
@@ -74,15 +89,21 @@ fn whole_networks_match_the_reference_attributions() {
         let case = Case::load(&case).expect("case file");
         let graph = fratc::load::load(&case.model).expect("model loads").graph;
         let reference = reference(&table);
-        let (wide, _) = errors::<f64>(&graph, &case, &reference);
-        let (_, narrow) = errors::<f32>(&graph, &case, &reference);
+        let wide = deviations::<f64>(&graph, &case, &reference);
+        let narrow = deviations::<f32>(&graph, &case, &reference);
+        for found in &wide {
+            let here = (model, found.class, found.layer.as_str());
+            let (tied, class, layer, loose) = ROUNDED_TIES;
+            let bound = if here == (tied, class, layer) { loose } else { 1e-6 };
+            assert!(found.relative <= bound, "{here:?}: f64 differs by {:.2e} of a score", found.relative);
+        }
+        for found in &narrow {
+            let far = found.of_layer;
+            assert!(far <= 1e-3, "{model} {}: f32 differs by {far:.2e} of the largest score", found.layer);
+        }
+        let worst = |found: &[Deviation], of: fn(&Deviation) -> f64| found.iter().map(of).fold(0.0, f64::max);
+        let (wide, narrow) = (worst(&wide, |d| d.relative), worst(&narrow, |d| d.of_layer));
         eprintln!("{model}: f64 relative {wide:.1e}, f32 of the layer's largest {narrow:.1e}");
-        // In incep_cifar the first module's pooled branch makes equal neighbours that meet in the max pool behind it.
-        // PyTorch's f64 product rounds two of 28 such ties apart by 2e-16, so the stem's gradient goes elsewhere; all
-        // later layers agree to 1e-7.
-        let bound = if model == "incep_cifar" { 2e-4 } else { 1e-6 };
-        assert!(wide <= bound, "{model}: f64 differs by {wide:.2e} of a score");
-        assert!(narrow <= 1e-3, "{model}: f32 differs by {narrow:.2e} of the layer's largest score");
     }
 }
 
