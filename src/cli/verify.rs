@@ -17,6 +17,9 @@ pub struct Cmd {
     /// Case file whose test samples are the inputs [default: random inputs]
     #[arg(long, value_name = "CASE.toml")]
     case: Option<PathBuf>,
+    /// Use only the first N inputs [default: all]
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
     /// Inputs to run in QEMU; the host runs all
     #[arg(long, default_value_t = 64, value_name = "N")]
     verify_samples: usize,
@@ -27,8 +30,12 @@ pub struct Cmd {
 
 impl Cmd {
     pub fn run(&self, shell: &Shell) -> Result<()> {
-        let options =
-            VerifyOptions { case: self.case.clone(), qemu_samples: self.verify_samples, target: self.target.clone() };
+        let options = VerifyOptions {
+            case: self.case.clone(),
+            samples: self.samples,
+            qemu_samples: self.verify_samples,
+            target: self.target.clone(),
+        };
         let summary = pipeline::verify(&self.dir, &options, shell)?;
         shell.print(&summary, ToString::to_string)
     }

@@ -24,6 +24,8 @@ const RANDOM_INPUTS: usize = 64;
 pub struct VerifyOptions {
     /// Case whose test samples are the inputs.
     pub case: Option<PathBuf>,
+    /// Inputs to use, the first ones; all if `None`.
+    pub samples: Option<usize>,
     /// Inputs to run in QEMU.
     pub qemu_samples: usize,
     /// Another board than the crate was emitted for.
@@ -67,7 +69,11 @@ pub fn verify(dir: &Path, options: &VerifyOptions, progress: &dyn Progress) -> R
     })?;
     let target = Target::load(options.target.as_ref().unwrap_or(&kept.target))?;
     let program = qir::load(&dir.join(PROGRAM_FILE))?;
-    let inputs = inputs(&program, options)?;
+    let mut inputs = inputs(&program, options)?;
+    if let Some(most) = options.samples {
+        let first: Vec<usize> = (0..inputs.len().min(most)).collect();
+        inputs = inputs.select(&first);
+    }
     progress.stage("verify");
     let mut files = read_crate(dir)?;
     if target.name != kept.target {
