@@ -7,14 +7,21 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use fratc::data::Samples;
-use fratc::demo;
+use fratc::demo::{self, DemoCase};
 
 fn fratc() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fratc"));
     command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
     command
+}
+
+/// The demo's samples, drawn once for all fixtures.
+fn drawn() -> &'static DemoCase {
+    static CASE: OnceLock<DemoCase> = OnceLock::new();
+    CASE.get_or_init(demo::case)
 }
 
 /// A folder with a small model, its data and a case file, to be spoiled in one place at a time.
@@ -25,7 +32,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let fixture = Self { dir: tempfile::tempdir().expect("temporary folder") };
-        let demo = demo::case();
+        let demo = drawn();
         fixture.write("net.onnx", demo::model_bytes());
         fixture.write("labels.txt", demo.label_names.join("\n").as_bytes());
         fixture.write("calib.bin", &records(&demo.calibration, 8));
@@ -35,8 +42,8 @@ impl Fixture {
     }
 
     fn case() -> String {
-        let [h, w, c] = demo::case().input.shape;
-        let input = &demo::case().input;
+        let input = &drawn().input;
+        let [h, w, c] = input.shape;
         let split = |file: &str| {
             format!(
                 "{{ format = \"records\", path = \"{file}\", label_bytes = 1, dtype = \"u8\", shape = [{h}, {w}, {c}], layout = \"hwc\" }}"
@@ -196,13 +203,13 @@ fn read_only(f: &Fixture) {
 }
 
 fn without_class(f: &Fixture, class: u8) {
-    let record = 1 + demo::case().input.shape.iter().product::<usize>();
+    let record = 1 + drawn().input.shape.iter().product::<usize>();
     let bytes = fs::read(f.path("calib.bin")).expect("read");
     f.write("calib.bin", &bytes.chunks(record).filter(|r| r[0] != class).collect::<Vec<_>>().concat());
 }
 
 fn corrupt_image(f: &Fixture) {
-    for name in &demo::case().label_names {
+    for name in &drawn().label_names {
         let dir = f.path("pics").join(name);
         fs::create_dir_all(&dir).expect("made");
         fs::write(dir.join("a.png"), b"\x89PNG\r\n\x1a\nbroken").expect("written");
