@@ -27,6 +27,9 @@ pub struct Cmd {
     /// Calibrate on N random inputs: for models without data (keeps all classes, measures no accuracy)
     #[arg(long, value_name = "N")]
     random_calibration: Option<usize>,
+    /// Leave the int8 program as quantized: keep channels that are constant or unread (for comparison)
+    #[arg(long)]
+    no_simplify: bool,
 }
 
 impl Cmd {
@@ -37,6 +40,7 @@ impl Cmd {
             out: self.out.clone(),
             qemu_samples: self.verify_samples,
             random_calibration: self.random_calibration,
+            simplify: !self.no_simplify,
         };
         let outcome = pipeline::build(&self.case, &options, shell)?;
         super::build_report(outcome, shell)

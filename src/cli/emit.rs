@@ -20,14 +20,18 @@ pub struct Cmd {
     /// Folder of the crate; new, empty, or made by fratc
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
+    /// Leave the program as it is: keep channels that are constant or unread (for comparison)
+    #[arg(long)]
+    no_simplify: bool,
 }
 
 impl Cmd {
     pub fn run(&self, shell: &Shell) -> Result<()> {
-        let options = EmitOptions { target: self.target.clone(), out: self.out.clone() };
+        let options = EmitOptions { target: self.target.clone(), out: self.out.clone(), simplify: !self.no_simplify };
         let summary = pipeline::emit(&self.program, &options, shell)?;
         shell.print(&summary, |s| {
-            format!("{}: {} files, arena {} B, weights {} B\n", s.path, s.files, s.arena_bytes, s.weights_bytes)
+            let went = s.simplified.as_ref().map_or_else(String::new, |went| format!("simplify {went}\n"));
+            format!("{went}{}: {} files, arena {} B, weights {} B\n", s.path, s.files, s.arena_bytes, s.weights_bytes)
         })
     }
 }

@@ -8,6 +8,7 @@ use crate::diag::{Diag, Result};
 use crate::emit::{self, EmittedFile};
 use crate::output;
 use crate::pipeline::emit::{PROGRAM_FILE, facts, golden};
+use crate::pipeline::simplify::simplify;
 use crate::pipeline::{Progress, RouteOptions, Source, calibration, finetune, quantize, route, score};
 use crate::plan::{self, Plan};
 use crate::qir::{self, Program};
@@ -34,6 +35,8 @@ pub struct BuildOptions {
     pub qemu_samples: Option<usize>,
     /// Calibrate on this many random inputs.
     pub random_calibration: Option<usize>,
+    /// Remove what changes no score from the int8 program.
+    pub simplify: bool,
 }
 
 /// [`BuildOptions`] with the case file's options and the defaults filled in.
@@ -43,6 +46,7 @@ struct Settings {
     route: route::Wanted,
     qemu_samples: usize,
     random_calibration: Option<usize>,
+    simplify: bool,
 }
 
 impl Settings {
@@ -65,6 +69,7 @@ impl Settings {
             route: options.route.resolve(source)?,
             qemu_samples: options.qemu_samples.or(case.verify_samples).unwrap_or(QEMU_SAMPLES),
             random_calibration: options.random_calibration.or(case.random_calibration),
+            simplify: options.simplify,
         })
     }
 }
@@ -106,6 +111,7 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
     let samples = quantize::samples(source, &classes, settings.random_calibration, wanted.seed)?;
     let words = words(source, &classes, &cut, &settings);
     let program = quantize::lower(source, &cut.graph, &classes, &samples, &name, words)?;
+    let (program, simplified) = simplify(program, target, settings.simplify)?;
 
     progress.stage("plan");
     let plan = plan::plan_for(&program, target)?;
@@ -150,6 +156,7 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
         finetune: tuned,
         accuracy,
         assembled: report::Assembled { params: cut.graph.params(), macs: cut.graph.macs(), channels: cut.channels },
+        simplified,
         flash,
         ram: ram(&plan, stack),
         verify: report::Verify {
@@ -278,6 +285,9 @@ fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settin
     words.extend(settings.route.finetune.words());
     if let Some(n) = settings.random_calibration {
         words.push(format!("--random-calibration {n}"));
+    }
+    if !settings.simplify {
+        words.push("--no-simplify".into());
     }
     words.push(format!("--seed {}", settings.route.seed));
     words

@@ -9,6 +9,7 @@ use crate::diag::Result;
 use crate::emit::{self, EmittedFile};
 use crate::output;
 use crate::pipeline::Progress;
+use crate::pipeline::simplify::simplify;
 use crate::qir::{self, Program};
 use crate::report::{self, SCHEMA};
 use crate::target::{Needs, Target, check_fit};
@@ -24,6 +25,8 @@ pub struct EmitOptions {
     pub target: String,
     /// Folder of the crate.
     pub out: PathBuf,
+    /// Remove what changes no score from the program.
+    pub simplify: bool,
 }
 
 /// What `emit --json` prints, and what the crate's folder keeps.
@@ -43,6 +46,8 @@ pub struct Summary {
     pub weights_bytes: usize,
     /// Bytes of biases, multipliers and other tables.
     pub tables_bytes: usize,
+    /// What was removed from the program; `null` if nothing was tried.
+    pub simplified: Option<report::Simplified>,
 }
 
 /// Writes the crate of the program file at `path`.
@@ -52,6 +57,7 @@ pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Resu
     progress.stage("emit");
     let mut program = qir::load(path)?;
     program.name = super::quantize::crate_name(&options.out)?;
+    let (program, simplified) = simplify(program, &target, options.simplify)?;
     let plan = plan::plan_for(&program, &target)?;
     let flash = (plan.sizes.weights_bytes + plan.sizes.tables_bytes) as u64;
     check_fit(&target, Needs { flash, arena: plan.arena_bytes as u64, other_ram: plan.input_bytes as u64 })?;
@@ -68,6 +74,7 @@ pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Resu
         arena_bytes: plan.arena_bytes,
         weights_bytes: plan.sizes.weights_bytes,
         tables_bytes: plan.sizes.tables_bytes,
+        simplified,
     };
     let json = serde_json::to_vec_pretty(&summary)
         .map_err(|e| Box::new(crate::diag::Diag::new("emit/report", format!("cannot write the report: {e}"))))?;

@@ -17,6 +17,7 @@ mod progress;
 pub(crate) mod quantize;
 mod route;
 pub(crate) mod score;
+mod simplify;
 mod source;
 mod targets;
 mod verify;

@@ -140,6 +140,11 @@ pub fn plan_for(program: &Program, target: &Target) -> Result<Plan> {
     plan_with(program, Features::of(target))
 }
 
+/// Channels that kernels of the target's core take at once: those for DSP instructions load four values as a word.
+pub fn channel_granule(target: &Target) -> usize {
+    if Features::of(target).dsp { 4 } else { 1 }
+}
+
 fn plan_with(program: &Program, features: Features) -> Result<Plan> {
     check_program(program)?;
     let kernels: Vec<Kernel> = program.layers.iter().map(|layer| kernel::choose(program, layer, features)).collect();

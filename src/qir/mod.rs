@@ -3,9 +3,11 @@
 //! A [`Program`] is a straight line of layers over `i8` tensors of shape `[H, W, C]`. Every layer corresponds
 //! to one kernel of `fratc-runtime` and owns exactly the numbers that kernel takes, so the simulation and
 //! the emitted crate cannot differ in more than code generation. `program.rs` holds the types, `verify.rs` the
-//! invariants, `text.rs` the readable form, `file.rs` the versioned, checksummed file form (postcard).
+//! invariants, `text.rs` the readable form, `file.rs` the versioned, checksummed file form (postcard), `pass` exact
+//! simplifications.
 
 mod file;
+pub mod pass;
 mod program;
 mod text;
 mod verify;

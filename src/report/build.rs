@@ -30,6 +30,8 @@ pub struct Build {
     pub accuracy: Option<Accuracy>,
     /// The small network.
     pub assembled: Assembled,
+    /// What exact simplification took out of the int8 program; `null` if it was switched off.
+    pub simplified: Option<Simplified>,
     /// What the linked firmware grows by; `null` if it was not linked.
     pub flash: Option<Flash>,
     /// Memory while running.
@@ -144,6 +146,21 @@ pub struct Assembled {
     pub macs: u64,
     /// Channels kept and channels there were, by group.
     pub channels: BTreeMap<String, [usize; 2]>,
+}
+
+/// The int8 program before and after exact simplification: scores are the same. Pairs are `[before, after]`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Simplified {
+    /// Multiply-accumulates of one inference.
+    pub macs: [u64; 2],
+    /// int8 weights.
+    pub weights: [usize; 2],
+    /// Layers.
+    pub layers: [usize; 2],
+    /// Channels of all tensors but the input.
+    pub channels: [usize; 2],
+    /// Channels of each layer that lost some, by name; 0 after: the layer went.
+    pub changed: BTreeMap<String, [usize; 2]>,
 }
 
 /// What the linked firmware grows by when `infer` is in it.

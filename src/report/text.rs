@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::build::{Accuracy, Build, Finetune};
+use super::build::{Accuracy, Build, Finetune, Simplified};
 
 impl fmt::Display for Build {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,6 +24,9 @@ impl fmt::Display for Build {
         match &self.accuracy {
             Some(accuracy) => write_accuracy(accuracy, f)?,
             None => writeln!(f, "accuracy  not measured: no test samples")?,
+        }
+        if let Some(simplified) = &self.simplified {
+            writeln!(f, "simplify  {simplified}")?;
         }
         match &self.flash {
             Some(flash) => writeln!(
@@ -65,6 +68,26 @@ impl fmt::Display for Build {
             writeln!(f, "note      {note}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Simplified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gone = |[before, after]: [usize; 2]| before.saturating_sub(after);
+        let (channels, layers) = (gone(self.channels), gone(self.layers));
+        if channels == 0 && layers == 0 && self.macs[0] == self.macs[1] {
+            return write!(f, "nothing to remove");
+        }
+        write!(
+            f,
+            "{} of {} MACs left, {} of {} weights: {} channels and {} layers cannot change a score",
+            grouped(self.macs[1]),
+            grouped(self.macs[0]),
+            grouped(self.weights[1] as u64),
+            grouped(self.weights[0] as u64),
+            grouped(channels as u64),
+            layers
+        )
     }
 }
 

@@ -47,13 +47,15 @@ impl Pattern {
 }
 
 /// Adds layers one by one.
-struct Builder {
-    program: Program,
-    pattern: Pattern,
+pub struct Builder {
+    /// What there is so far.
+    pub program: Program,
+    /// Source of its numbers.
+    pub pattern: Pattern,
 }
 
 impl Builder {
-    fn new(name: &str, seed: u32, input_kind: InputKind, input: [usize; 3]) -> Self {
+    pub fn new(name: &str, seed: u32, input_kind: InputKind, input: [usize; 3]) -> Self {
         let [h, w, c] = input;
         let tensor = Tensor {
             name: "input".into(),
@@ -75,7 +77,7 @@ impl Builder {
         Self { program, pattern: Pattern::new(seed) }
     }
 
-    fn shape(&self, id: TensorId) -> Hwc {
+    pub fn shape(&self, id: TensorId) -> Hwc {
         self.program.tensor(id).shape
     }
 
@@ -112,7 +114,7 @@ impl Builder {
             .collect()
     }
 
-    fn conv(&mut self, name: &str, input: TensorId, channels: usize, window: Window, relu: bool) -> TensorId {
+    pub fn conv(&mut self, name: &str, input: TensorId, channels: usize, window: Window, relu: bool) -> TensorId {
         let shape = out_shape(self.shape(input), &window, channels);
         self.conv_to(name, input, shape, window, relu)
     }
@@ -134,7 +136,7 @@ impl Builder {
         self.push(name, Op::Conv(conv), &[input], shape, quant)
     }
 
-    fn depthwise(&mut self, name: &str, input: TensorId, window: Window, relu: bool) -> TensorId {
+    pub fn depthwise(&mut self, name: &str, input: TensorId, window: Window, relu: bool) -> TensorId {
         let from = self.shape(input);
         let taps = window.kernel[0] * window.kernel[1];
         let quant = self.quant(relu);
@@ -154,14 +156,14 @@ impl Builder {
         self.program.tensor(input).quant.zero_point.clamp(-128, 127) as i8
     }
 
-    fn max_pool(&mut self, name: &str, input: TensorId, window: Window) -> TensorId {
+    pub fn max_pool(&mut self, name: &str, input: TensorId, window: Window) -> TensorId {
         let from = self.shape(input);
         let quant = self.program.tensor(input).quant;
         self.push(name, Op::MaxPool(window), &[input], out_shape(from, &window, from.c), quant)
     }
 
     /// `divisors`: one for every window, or one per count of positions.
-    fn avg_pool(&mut self, name: &str, input: TensorId, window: Window, divisors: &[f64]) -> TensorId {
+    pub fn avg_pool(&mut self, name: &str, input: TensorId, window: Window, divisors: &[f64]) -> TensorId {
         let from = self.shape(input);
         let Quant { scale, zero_point } = self.program.tensor(input).quant;
         let quant = Quant { scale: scale * 0.5, zero_point: 5 };
@@ -172,7 +174,7 @@ impl Builder {
         self.push(name, Op::AvgPool(pool), &[input], out_shape(from, &window, from.c), quant)
     }
 
-    fn add(&mut self, name: &str, a: TensorId, b: TensorId) -> TensorId {
+    pub fn add(&mut self, name: &str, a: TensorId, b: TensorId) -> TensorId {
         const SHIFT: u32 = 16;
         let quant = self.quant(true);
         let [qa, qb] = [a, b].map(|id| self.program.tensor(id).quant);
@@ -183,18 +185,18 @@ impl Builder {
         self.push(name, Op::Add(add), &[a, b], self.shape(a), quant)
     }
 
-    fn concat(&mut self, name: &str, inputs: &[TensorId]) -> TensorId {
+    pub fn concat(&mut self, name: &str, inputs: &[TensorId]) -> TensorId {
         let first = self.program.tensor(inputs[0]).clone();
         let c = inputs.iter().map(|&id| self.shape(id).c).sum();
         self.push(name, Op::Concat, inputs, Hwc { c, ..first.shape }, first.quant)
     }
 
-    fn lookup(&mut self, name: &str, input: TensorId, quant: Quant, f: impl Fn(i32) -> i32) -> TensorId {
+    pub fn lookup(&mut self, name: &str, input: TensorId, quant: Quant, f: impl Fn(i32) -> i32) -> TensorId {
         let table = (-128..128).map(|q| f(q).clamp(-128, 127) as i8).collect();
         self.push(name, Op::Lookup(table), &[input], self.shape(input), quant)
     }
 
-    fn dense(&mut self, name: &str, input: TensorId, channels: usize, relu: bool) -> TensorId {
+    pub fn dense(&mut self, name: &str, input: TensorId, channels: usize, relu: bool) -> TensorId {
         let from = self.shape(input);
         let quant = self.quant(relu);
         let weights = self.pattern.i8s(channels * from.len(), -60, 60);
@@ -206,7 +208,7 @@ impl Builder {
         self.push(name, Op::Dense(dense), &[input], Hwc { h: 1, w: 1, c: channels }, quant)
     }
 
-    fn finish(mut self, output: TensorId, classes: &[&str]) -> Program {
+    pub fn finish(mut self, output: TensorId, classes: &[&str]) -> Program {
         self.program.output = output;
         self.program.classes = classes.iter().map(ToString::to_string).collect();
         self.program
@@ -214,7 +216,7 @@ impl Builder {
 }
 
 /// Undilated, same step in both directions, padded alike on all sides.
-fn square(kernel: usize, stride: usize, pad: usize) -> Window {
+pub fn square(kernel: usize, stride: usize, pad: usize) -> Window {
     Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], pad: [pad; 2] }
 }
 
