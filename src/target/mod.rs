@@ -16,7 +16,7 @@ mod shipped;
 use std::path::Path;
 
 pub use fit::{Needs, check_fit};
-pub use model::{Core, Fpu, Qemu, Region, RustTarget, Target};
+pub use model::{BootBlock, Core, Fpu, Image, Qemu, Region, RustTarget, Target};
 
 use crate::diag::{Diag, Result};
 

@@ -142,7 +142,7 @@ pub struct Region {
     pub size: u32,
     /// Equal or unequal physical banks it is made of; informative.
     pub banks: u32,
-    /// Bytes at its start that belong to something else (a boot loader); 0 for RAM.
+    /// Bytes at its start that belong to something else (a boot loader, a boot record's interrupt table).
     pub offset: u32,
     /// Flash: code and weights go here. RAM: the arena goes here.
     pub preferred: bool,
@@ -171,6 +171,45 @@ pub struct Qemu {
     /// `-m`, where the machine takes one.
     #[serde(default)]
     pub memory: Option<String>,
+    /// Address of the machine's first CMSDK UART, which QEMU connects to its first `-serial`.
+    #[serde(default)]
+    pub uart: Option<u32>,
+}
+
+/// What must stand in flash before the program so that the chip's boot ROM starts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootBlock {
+    /// RP2040, second stage for any flash with the command 03h; slow reads.
+    Rp2040Generic,
+    /// RP2040, second stage for Winbond W25Q080 and its like.
+    Rp2040W25q080,
+    /// RP2040, second stage for Adesto AT25SF128A.
+    Rp2040At25sf128a,
+    /// i.MX RT1060: FlexSPI configuration of the evaluation kit's flash, and the image vector table.
+    Imxrt1060Evk,
+    /// i.MX RT1062: FlexSPI configuration of Teensy 4's flash, and the image vector table.
+    Teensy4,
+}
+
+/// The file that the board takes without a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Image {
+    /// UF2 with this family id.
+    Uf2(u32),
+    /// Intel hex.
+    Hex,
+}
+
+impl Image {
+    /// Ending of the file's name.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Uf2(_) => "uf2",
+            Self::Hex => "hex",
+        }
+    }
 }
 
 /// A board.
@@ -198,6 +237,10 @@ pub struct Target {
     pub ram: Vec<Region>,
     /// The chip's name for probe-rs, if it can flash it.
     pub probe_rs: Option<String>,
+    /// What the boot ROM needs before the program.
+    pub boot_block: Option<BootBlock>,
+    /// The file to copy onto the board, or to give to its loader, where it takes one.
+    pub image: Option<Image>,
     /// How to run it in QEMU, if it can.
     pub qemu: Option<Qemu>,
     /// On what it was tried, or `untested on hardware`.

@@ -14,33 +14,80 @@
 //! | `target/core-mismatch` | a Rust target that the core cannot run, or another core's `target_cpu` |
 //! | `target/fpu-mismatch` | a hard-float Rust target without an FPU |
 //! | `target/clock` | a clock of 0 Hz |
+//! | `target/chip-file` | a chip that is not shipped |
+//! | `target/missing` | a field that neither the board's file nor its chip's gives |
+//! | `target/image` | a UF2 image without `uf2_family`, or the other way round |
+//!
+//! `chip_file` names a chip of `targets/chips/`: what the board's file leaves out comes from there, `flash` and `ram`
+//! each as a whole. Problems with such a value are reported at `chip_file`.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
-use super::{Core, Fpu, Qemu, Region, RustTarget, Target};
+use super::{BootBlock, Core, Fpu, Image, Qemu, Region, RustTarget, Target, shipped};
 use crate::diag::{Diag, Result};
 
+/// A board's file, or a chip's.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    name: String,
-    description: String,
-    chip: String,
-    core: Core,
-    rust_target: Spanned<String>,
+    name: Option<String>,
+    description: Option<String>,
+    chip: Option<String>,
+    chip_file: Option<Spanned<String>>,
+    core: Option<Core>,
+    rust_target: Option<Spanned<String>>,
     target_cpu: Option<Spanned<String>>,
-    clock_hz: Spanned<u32>,
-    fpu: Fpu,
-    probe_rs: ProbeRs,
+    clock_hz: Option<Spanned<u32>>,
+    fpu: Option<Fpu>,
+    probe_rs: Option<ProbeRs>,
+    boot_block: Option<BootBlock>,
+    image: Option<Spanned<ImageKind>>,
+    uf2_family: Option<u32>,
     qemu: Option<Qemu>,
-    tested: String,
+    tested: Option<String>,
     #[serde(default)]
     flash: Vec<Flash>,
     #[serde(default)]
     ram: Vec<Ram>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ImageKind {
+    Uf2,
+    Hex,
+}
+
+impl File {
+    /// Takes from `chip` what is not given here; `place` is where its problems are reported.
+    fn complete(&mut self, chip: Self, place: &Range<usize>) {
+        let Self { name: _, description: _, chip_file: _, tested: _, .. } = &chip;
+        self.chip = self.chip.take().or(chip.chip);
+        self.core = self.core.or(chip.core);
+        self.rust_target = self.rust_target.take().or(chip.rust_target.map(|v| moved(v, place)));
+        self.target_cpu = self.target_cpu.take().or(chip.target_cpu.map(|v| moved(v, place)));
+        self.clock_hz = self.clock_hz.take().or(chip.clock_hz.map(|v| moved(v, place)));
+        self.fpu = self.fpu.or(chip.fpu);
+        self.probe_rs = self.probe_rs.take().or(chip.probe_rs);
+        self.boot_block = self.boot_block.or(chip.boot_block);
+        self.image = self.image.take().or(chip.image.map(|v| moved(v, place)));
+        self.uf2_family = self.uf2_family.or(chip.uf2_family);
+        self.qemu = self.qemu.take().or(chip.qemu);
+        if self.flash.is_empty() {
+            self.flash = chip.flash.into_iter().map(|region| region.moved(place)).collect();
+        }
+        if self.ram.is_empty() {
+            self.ram = chip.ram.into_iter().map(|region| region.moved(place)).collect();
+        }
+    }
+}
+
+/// The value, as if it stood at `place`.
+fn moved<T>(value: Spanned<T>, place: &Range<usize>) -> Spanned<T> {
+    Spanned::new(place.clone(), value.into_inner())
 }
 
 #[derive(Deserialize)]
@@ -65,7 +112,35 @@ struct Ram {
     size: Spanned<Bytes>,
     #[serde(default = "one")]
     banks: u32,
+    offset: Option<Spanned<Bytes>>,
     arena: Option<Spanned<bool>>,
+}
+
+impl Flash {
+    fn moved(self, place: &Range<usize>) -> Self {
+        Self {
+            name: moved(self.name, place),
+            start: moved(self.start, place),
+            size: moved(self.size, place),
+            banks: self.banks,
+            offset: self.offset.map(|v| moved(v, place)),
+            code: self.code.map(|v| moved(v, place)),
+            after_vectors: self.after_vectors,
+        }
+    }
+}
+
+impl Ram {
+    fn moved(self, place: &Range<usize>) -> Self {
+        Self {
+            name: moved(self.name, place),
+            start: moved(self.start, place),
+            size: moved(self.size, place),
+            banks: self.banks,
+            offset: self.offset.map(|v| moved(v, place)),
+            arena: self.arena.map(|v| moved(v, place)),
+        }
+    }
 }
 
 fn one() -> u32 {
@@ -148,56 +223,120 @@ fn line_column(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, column + 1)
 }
 
-/// Reads and checks one target file.
-pub(super) fn read(text: &str, file: &str) -> Result<Target> {
-    let raw: File = match toml::from_str(text) {
-        Ok(raw) => raw,
-        Err(error) => {
-            let place = error.span().map_or_else(
-                || file.to_string(),
-                |span| {
-                    let (line, column) = line_column(text, span.start);
-                    format!("{file}, line {line}, column {column}")
-                },
-            );
-            let what = error.message().replace('\n', ", ");
-            return Diag::new("target/syntax", what).at(place).help("targets/README.md describes every field").err();
-        }
-    };
-    let mut problems = Problems { text, list: Vec::new() };
-    let rust_target = check_rust_target(&raw, &mut problems);
-    if *raw.clock_hz.get_ref() == 0 {
-        problems.add("target/clock", raw.clock_hz.span(), "clock_hz is 0");
-    }
-    let (flash, ram) = check_regions(&raw, &mut problems);
-    if let Some((code, _)) = problems.list.first() {
-        let what: Vec<&str> = problems.list.iter().map(|(_, what)| what.as_str()).collect();
-        return Diag::new(code, what.join("; ")).at(file).help("targets/README.md describes every field").err();
-    }
-    Ok(Target {
-        name: raw.name,
-        description: raw.description,
-        chip: raw.chip,
-        core: raw.core,
-        rust_target: rust_target.expect("no problem was found, so the triple is known"),
-        target_cpu: raw.target_cpu.map(Spanned::into_inner),
-        clock_hz: raw.clock_hz.into_inner(),
-        fpu: raw.fpu,
-        flash,
-        ram,
-        probe_rs: raw.probe_rs.0,
-        qemu: raw.qemu,
-        tested: raw.tested,
+fn syntax(text: &str, file: &str) -> Result<File> {
+    toml::from_str(text).map_err(|error| {
+        let place = error.span().map_or_else(
+            || file.to_string(),
+            |span| {
+                let (line, column) = line_column(text, span.start);
+                format!("{file}, line {line}, column {column}")
+            },
+        );
+        let what = error.message().replace('\n', ", ");
+        Box::new(Diag::new("target/syntax", what).at(place).help(HELP))
     })
 }
 
+const HELP: &str = "targets/README.md describes every field";
+
+/// Reads and checks one target file.
+pub(super) fn read(text: &str, file: &str) -> Result<Target> {
+    let mut raw = syntax(text, file)?;
+    if let Some(name) = raw.chip_file.take() {
+        match shipped::chip(name.get_ref()) {
+            Some((chip_file, chip)) => raw.complete(syntax(chip, chip_file)?, &name.span()),
+            None => {
+                let (line, column) = line_column(text, name.span().start);
+                let what = format!("line {line}, column {column}: no chip is called '{}'", name.get_ref());
+                let known = format!("expected one of {}", shipped::chips().join(", "));
+                return Diag::new("target/chip-file", format!("{what}: {known}")).at(file).help(HELP).err();
+            }
+        }
+    }
+    let mut problems = Problems { text, list: Vec::new() };
+    let (flash, ram) = check_regions(&raw, &mut problems);
+    let image = check_image(&raw, &mut problems);
+    let target = board(raw, flash, ram, image, &mut problems);
+    match (problems.list.first(), target) {
+        (None, Some(target)) => Ok(target),
+        (first, _) => {
+            let code = first.map_or("target/missing", |(code, _)| code);
+            let what: Vec<&str> = problems.list.iter().map(|(_, what)| what.as_str()).collect();
+            Diag::new(code, what.join("; ")).at(file).help(HELP).err()
+        }
+    }
+}
+
+/// The target, if nothing is missing and the triple is known.
+fn board(
+    raw: File,
+    flash: Vec<Region>,
+    ram: Vec<Region>,
+    image: Option<Image>,
+    problems: &mut Problems<'_>,
+) -> Option<Target> {
+    let missing: Vec<&str> = [
+        ("name", raw.name.is_none()),
+        ("description", raw.description.is_none()),
+        ("chip", raw.chip.is_none()),
+        ("core", raw.core.is_none()),
+        ("rust_target", raw.rust_target.is_none()),
+        ("clock_hz", raw.clock_hz.is_none()),
+        ("fpu", raw.fpu.is_none()),
+        ("probe_rs", raw.probe_rs.is_none()),
+        ("tested", raw.tested.is_none()),
+    ]
+    .into_iter()
+    .filter_map(|(field, missing)| missing.then_some(field))
+    .collect();
+    if !missing.is_empty() {
+        problems.add("target/missing", 0..0, format!("missing {}", missing.join(", ")));
+    }
+    if let Some(clock) = raw.clock_hz.as_ref().filter(|clock| *clock.get_ref() == 0) {
+        problems.add("target/clock", clock.span(), "clock_hz is 0");
+    }
+    let rust_target = check_rust_target(&raw, problems);
+    Some(Target {
+        name: raw.name?,
+        description: raw.description?,
+        chip: raw.chip?,
+        core: raw.core?,
+        rust_target: rust_target?,
+        target_cpu: raw.target_cpu.map(Spanned::into_inner),
+        clock_hz: raw.clock_hz?.into_inner(),
+        fpu: raw.fpu?,
+        flash,
+        ram,
+        probe_rs: raw.probe_rs?.0,
+        boot_block: raw.boot_block,
+        image,
+        qemu: raw.qemu,
+        tested: raw.tested?,
+    })
+}
+
+fn check_image(raw: &File, problems: &mut Problems<'_>) -> Option<Image> {
+    match (raw.image.as_ref().map(|kind| (*kind.get_ref(), kind.span())), raw.uf2_family) {
+        (None, None) => None,
+        (Some((ImageKind::Hex, _)), None) => Some(Image::Hex),
+        (Some((ImageKind::Uf2, _)), Some(family)) => Some(Image::Uf2(family)),
+        (Some((ImageKind::Uf2, span)), None) => {
+            problems.add("target/image", span, "a UF2 image needs uf2_family, the number that its boot loader expects");
+            None
+        }
+        (kind, Some(_)) => {
+            let span = kind.map_or(0..0, |(_, span)| span);
+            problems.add("target/image", span, "uf2_family is given, but image is not \"uf2\"");
+            None
+        }
+    }
+}
+
 fn check_rust_target(raw: &File, problems: &mut Problems<'_>) -> Option<RustTarget> {
-    let triple = raw.rust_target.get_ref();
-    let span = raw.rust_target.span();
-    if let Some(cpu) = &raw.target_cpu
-        && cpu.get_ref() != raw.core.cpu()
-    {
-        let what = format!("target_cpu is '{}', but the core is '{}'", cpu.get_ref(), raw.core);
+    let (core, given) = (raw.core?, raw.rust_target.as_ref()?);
+    let (triple, span) = (given.get_ref(), given.span());
+    if let Some(cpu) = raw.target_cpu.as_ref().filter(|cpu| cpu.get_ref() != core.cpu()) {
+        let what = format!("target_cpu is '{}', but the core is '{core}'", cpu.get_ref());
         problems.add("target/core-mismatch", cpu.span(), what);
     }
     let Some(target) = RustTarget::ALL.into_iter().find(|t| t.triple() == triple) else {
@@ -206,10 +345,10 @@ fn check_rust_target(raw: &File, problems: &mut Problems<'_>) -> Option<RustTarg
         problems.add("target/unknown-rust-target", span, what);
         return None;
     };
-    if !raw.core.runs(target) {
-        problems.add("target/core-mismatch", span.clone(), format!("{} cannot run code for {triple}", raw.core));
+    if !core.runs(target) {
+        problems.add("target/core-mismatch", span.clone(), format!("{core} cannot run code for {triple}"));
     }
-    if target.hard_float() && raw.fpu == Fpu::None {
+    if target.hard_float() && raw.fpu == Some(Fpu::None) {
         problems.add("target/fpu-mismatch", span, format!("{triple} needs an FPU, but fpu is \"none\""));
     }
     Some(target)
@@ -281,7 +420,8 @@ fn check_regions(raw: &File, problems: &mut Problems<'_>) -> (Vec<Region>, Vec<R
     }
     let mut ram: Vec<Region> = Vec::new();
     for r in &raw.ram {
-        ram.push(check(&r.name, &r.start, &r.size, blank(r.banks, 0, on(&r.arena), Vec::new())));
+        let offset = r.offset.as_ref().map_or(0, |o| o.get_ref().0);
+        ram.push(check(&r.name, &r.start, &r.size, blank(r.banks, offset, on(&r.arena), Vec::new())));
     }
     let code: Vec<_> = raw.flash.iter().filter_map(|r| r.code.as_ref().filter(|f| *f.get_ref())).collect();
     let arena: Vec<_> = raw.ram.iter().filter_map(|r| r.arena.as_ref().filter(|f| *f.get_ref())).collect();

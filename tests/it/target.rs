@@ -46,6 +46,12 @@ fn every_shipped_target_is_valid_and_carries_its_files_name() {
     let names: Vec<&str> = targets.iter().map(|t| t.name.as_str()).collect();
     assert_eq!(names, Target::names().collect::<Vec<_>>());
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("targets");
+    let chips = std::fs::read_dir(folder.join("chips")).expect("targets/chips is in the repository").count();
+    let used = std::fs::read_dir(&folder).expect("targets/ is in the repository").filter_map(|file| {
+        let text = std::fs::read_to_string(file.ok()?.path()).ok()?;
+        Some(text.lines().find(|line| line.starts_with("chip_file"))?.to_string())
+    });
+    assert_eq!(used.collect::<std::collections::BTreeSet<_>>().len(), chips, "every chip has its boards");
     let mut files: Vec<String> = std::fs::read_dir(folder)
         .expect("targets/ is in the repository")
         .filter_map(|e| e.ok()?.file_name().into_string().ok()?.strip_suffix(".toml").map(str::to_string))
@@ -58,7 +64,8 @@ fn every_shipped_target_is_valid_and_carries_its_files_name() {
         let loaded = Target::load(&target.name).expect("a shipped target loads by name");
         assert_eq!(&loaded, target);
         assert!(target.qemu.is_some() || target.tested == "untested on hardware", "{}", target.name);
-        assert!(target.qemu.is_some() || target.probe_rs.is_some(), "{} has no way to run", target.name);
+        let runs = target.qemu.is_some() || target.probe_rs.is_some() || target.image.is_some();
+        assert!(runs, "{} has no way to run", target.name);
     }
 }
 
@@ -79,14 +86,107 @@ fn memory_sizes_are_those_of_the_data_sheets() {
     qemu-m7 4096K 4096K
     qemu-m33 4096K 4096K
     qemu-m55 2560K 4608K
+    arduino-nano-rp2040 16384K 264K
+    arduino-nano33-ble 1024K 256K
+    blackpill-f411 512K 128K
+    ek-ra6m4 1024K 256K
+    imxrt1060-evk 8192K 896K
+    microbit-v1 256K 16K
+    microbit-v2 512K 128K
+    mps3-an547 2560K 4608K
     nrf52840dk 1024K 256K
+    nrf5340dk 1024K 512K
+    nucleo-f072rb 128K 16K
     nucleo-f411re 512K 128K
+    nucleo-g0b1re 512K 144K
     nucleo-h743zi 2048K 640K
+    nucleo-l476rg 1024K 128K
     nucleo-l4r5zi 2048K 640K
-    nucleo-u575zi 2048K 784K
+    nucleo-u575zi 2048K 768K
     rp-pico 2048K 264K
     rp-pico2 4096K 520K
+    stm32f746g-disco 1024K 320K
+    teensy-4.1 7936K 896K
+    xiao-nrf52840 976K 255K
     ");
+}
+
+/// What probe-rs knows of one chip; `probe_rs.py` says where it is from.
+#[derive(serde::Deserialize)]
+struct Chip {
+    name: String,
+    core: String,
+    flash: Vec<[u32; 2]>,
+    ram: Vec<[u32; 2]>,
+}
+
+#[derive(serde::Deserialize)]
+struct Chips {
+    chip: Vec<Chip>,
+}
+
+/// Memories that are smaller in a target than in probe-rs's tables, on purpose; the targets' comments say why.
+const SMALLER: &[(&str, &str)] = &[
+    ("arduino-nano-rp2040", "FLASH"),
+    ("imxrt1060-evk", "DTCM"),
+    ("imxrt1060-evk", "OCRAM"),
+    ("rp-pico", "FLASH"),
+    ("rp-pico2", "FLASH"),
+    ("xiao-nrf52840", "FLASH"),
+];
+
+#[test]
+fn chips_and_memories_are_those_that_probe_rs_knows() {
+    let facts: Chips = toml::from_str(include_str!("../targets/probe_rs.toml")).expect("written by probe_rs.py");
+    let mut smaller = Vec::new();
+    for target in Target::list().expect("shipped targets are valid") {
+        let Some(name) = &target.probe_rs else { continue };
+        let chip = facts.chip.iter().find(|chip| chip.name == *name);
+        let chip = chip.unwrap_or_else(|| panic!("{}: probe-rs knows no chip called {name}", target.name));
+        let set = match target.core.cpu() {
+            "cortex-m0" | "cortex-m0plus" => "armv6m",
+            "cortex-m3" => "armv7m",
+            "cortex-m4" | "cortex-m7" => "armv7em",
+            _ => "armv8m",
+        };
+        assert_eq!(chip.core, set, "{}: instruction set of {name}", target.name);
+        for (regions, known) in [(&target.flash, &chip.flash), (&target.ram, &chip.ram)] {
+            for region in regions {
+                let (start, end) = (region.start, region.start + region.size);
+                let whole = known.contains(&[start, end]);
+                let inside = known.iter().any(|[from, to]| *from <= start && end <= *to);
+                // Neighbours are joined in the table: two that fill a stretch together are whole too.
+                let starts =
+                    known.iter().any(|[from, _]| *from == start) || regions.iter().any(|r| r.start + r.size == start);
+                let ends = known.iter().any(|[_, to]| *to == end) || regions.iter().any(|r| r.start == end);
+                assert!(inside, "{}: {} is not in probe-rs's {known:x?} of {name}", target.name, region.name);
+                if !whole && !(starts && ends) {
+                    smaller.push((target.name.clone(), region.name.clone()));
+                }
+            }
+        }
+    }
+    let smaller: Vec<_> = smaller.iter().map(|(target, region)| (target.as_str(), region.as_str())).collect();
+    assert_eq!(smaller, SMALLER);
+}
+
+#[test]
+fn a_board_takes_from_its_chip_what_it_leaves_out() {
+    let own =
+        "name = \"mine\"\ndescription = \"my board\"\nchip_file = \"nrf52840\"\ntested = \"untested on hardware\"\n";
+    let target = Target::parse(own, "mine.toml").expect("all of the chip");
+    let kit = Target::load("nrf52840dk").expect("shipped");
+    assert_eq!((&target.flash, &target.ram, &target.probe_rs), (&kit.flash, &kit.ram, &kit.probe_rs));
+    let flash = "[[flash]]\nname = \"F\"\nstart = 0\nsize = \"64K\"\noffset = 16\n";
+    let target = Target::parse(&format!("{own}{flash}"), "mine.toml").expect("its own flash, the chip's RAM");
+    assert_eq!((target.flash_bytes(), target.ram_bytes()), (65_520, 262_144));
+    let error =
+        |from: &str, to: &str| Target::parse(&own.replace(from, to), "mine.toml").expect_err("wrong").to_string();
+    insta::assert_snapshot!(error("nrf52840", "nrf5284"), @"line 3, column 13: no chip is called 'nrf5284': expected one of imxrt1062, mps3-an547, nrf52840, rp2040, stm32f411 in mine.toml; targets/README.md describes every field [target/chip-file]");
+    insta::assert_snapshot!(error("\ntested", "\ntarget_cpu = \"cortex-m7\"\ntested"), @"line 4, column 14: target_cpu is 'cortex-m7', but the core is 'cortex-m4' in mine.toml; targets/README.md describes every field [target/core-mismatch]");
+    insta::assert_snapshot!(error("name = \"mine\"\n", ""), @"line 1, column 1: missing name in mine.toml; targets/README.md describes every field [target/missing]");
+    insta::assert_snapshot!(error("\ntested", "\nimage = \"uf2\"\ntested"), @"line 4, column 9: a UF2 image needs uf2_family, the number that its boot loader expects in mine.toml; targets/README.md describes every field [target/image]");
+    insta::assert_snapshot!(error("\ntested", "\nuf2_family = 1\ntested"), @r#"line 1, column 1: uf2_family is given, but image is not "uf2" in mine.toml; targets/README.md describes every field [target/image]"#);
 }
 
 #[test]
@@ -115,7 +215,7 @@ fn unknown_names_get_the_nearest() {
 
 #[test]
 fn errors_carry_line_column_and_both_sides() {
-    insta::assert_snapshot!(broken("clock_hz", "clok_hz"), @"unknown field `clok_hz`, expected one of `name`, `description`, `chip`, `core`, `rust_target`, `target_cpu`, `clock_hz`, `fpu`, `probe_rs`, `qemu`, `tested`, `flash`, `ram` in board.toml, line 7, column 1; targets/README.md describes every field [target/syntax]");
+    insta::assert_snapshot!(broken("clock_hz", "clok_hz"), @"unknown field `clok_hz`, expected one of `name`, `description`, `chip`, `chip_file`, `core`, `rust_target`, `target_cpu`, `clock_hz`, `fpu`, `probe_rs`, `boot_block`, `image`, `uf2_family`, `qemu`, `tested`, `flash`, `ram` in board.toml, line 7, column 1; targets/README.md describes every field [target/syntax]");
     insta::assert_snapshot!(broken("size = \"512K\"", "size = \"512Q\""), @r#"invalid value: string "512Q", expected a number of bytes below 4 GiB, such as 256, "512K" or "2M" in board.toml, line 15, column 8; targets/README.md describes every field [target/syntax]"#);
     insta::assert_snapshot!(broken("size = 262144", "size = -1"), @r#"invalid value: integer `-1`, expected a number of bytes below 4 GiB, such as 256, "512K" or "2M" in board.toml, line 26, column 8; targets/README.md describes every field [target/syntax]"#);
     insta::assert_snapshot!(broken("probe_rs = false", "probe_rs = true"), @"invalid value: boolean `true`, expected the chip's name for probe-rs, or false in board.toml, line 9, column 12; targets/README.md describes every field [target/syntax]");
