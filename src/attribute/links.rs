@@ -14,6 +14,7 @@ use crate::ir::{Graph, NodeId, Shape};
 use crate::library::LayerLinks;
 
 /// Positive contributions of one layer, summed over samples.
+#[derive(Clone)]
 pub(super) struct LinkSums {
     /// The convolution or dense layer.
     pub node: NodeId,
@@ -93,8 +94,13 @@ impl LinkSums {
         sums
     }
 
-    /// Adds one batch of `class`.
-    pub(super) fn add(&mut self, class: usize, part: &[f64]) {
+    /// Numbers of one class, `to` × `from`.
+    pub(super) fn len(&self) -> usize {
+        self.from.len() * self.to.len()
+    }
+
+    /// Adds one batch of `class`: as many of `part` as there are links.
+    pub(super) fn add<'a>(&mut self, class: usize, part: impl Iterator<Item = &'a f64>) {
         for (sum, &part) in self.sums[class].iter_mut().zip(part) {
             *sum += part;
         }

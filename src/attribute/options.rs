@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::diag::{Diag, Result};
 
 /// How channels are scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Method {
     /// Positive gradients of the class's score.
     #[default]
@@ -49,7 +51,7 @@ impl FromStr for Method {
 }
 
 /// The score of a class whose gradient is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Target {
     /// The class's probability: the paper's form. Its gradient vanishes on confident samples.
     Probability,
@@ -84,7 +86,7 @@ impl FromStr for Target {
 }
 
 /// Options of one attribution.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// How channels are scored.
     pub method: Method,

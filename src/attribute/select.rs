@@ -2,24 +2,18 @@
 //!
 //! Every class gets equally many, of those that the model classifies right: a seeded draw, or for
 //! `contribution` the most confident. A class with too few right ones is filled up with those of its samples
-//! in which the model is most confident of it; how many is reported.
+//! in which the model is most confident of it; how many is reported. A draw runs the model only until it has
+//! enough; a ranking by confidence runs it on every sample.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::attribute::{Method, Options, Source};
+use crate::attribute::{Manifest, Method, Options, Source};
 use crate::diag::{Diag, Result};
-use crate::exec::{Network, for_chunks};
+use crate::exec::{CHUNK, Network, for_chunks};
 
-/// The chosen samples.
-pub(super) struct Selection {
-    /// Samples of each attributed class.
-    pub per_class: usize,
-    /// Per class of the model, ascending; empty for classes that are not attributed.
-    pub indices: Vec<Vec<usize>>,
-    /// Per class, how many of them the model gets wrong.
-    pub wrong: Vec<u32>,
-}
+/// Samples that are run before it is asked whether there are enough: many chunks, so that threads are busy.
+const BLOCK: usize = 16 * CHUNK;
 
 /// What the network says of one sample.
 struct Verdict {
@@ -29,14 +23,15 @@ struct Verdict {
     confidence: f64,
 }
 
+/// Chooses the samples of the classes `wanted`.
 pub(super) fn select(
     network: &Network<f32>,
     source: &Source<'_>,
     wanted: &[usize],
     options: &Options,
-) -> Result<Selection> {
+) -> Result<Manifest> {
     let classes = source.classes.len();
-    let mut indices = vec![Vec::new(); classes];
+    let mut selected = vec![Vec::new(); classes];
     let mut wrong = vec![0; classes];
     let of_class: Vec<Vec<usize>> = wanted.iter().map(|&class| source.samples.of_class(class)).collect();
     let missing: Vec<&str> =
@@ -52,21 +47,41 @@ pub(super) fn select(
     // The published form takes the most confident hundredth; ten samples keep a small split from being noise.
     let most = if confident { available.div_ceil(100).max(10) } else { options.samples_per_class };
     let per_class = available.min(most).min(options.samples_per_class).max(1);
-    for (&class, samples) in wanted.iter().zip(&of_class) {
-        let mut verdicts = judge(network, source, class, samples)?;
-        if confident {
-            verdicts.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.index.cmp(&b.index)));
-        } else {
-            shuffle(&mut verdicts, options.seed ^ (class as u64) << 32);
+    for (&class, mut samples) in wanted.iter().zip(of_class) {
+        if !confident {
+            shuffle(&mut samples, options.seed ^ (class as u64) << 32);
         }
-        let (right, mut others): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(|v| v.right);
-        others.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.index.cmp(&b.index)));
+        let (mut right, mut others) = (Vec::new(), Vec::new());
+        for block in samples.chunks(BLOCK) {
+            let (good, bad): (Vec<_>, Vec<_>) =
+                judge(network, source, class, block)?.into_iter().partition(|v| v.right);
+            right.extend(good);
+            others.extend(bad);
+            if !confident && right.len() >= per_class {
+                break;
+            }
+        }
+        for verdicts in [&mut right, &mut others].into_iter().skip(usize::from(!confident)) {
+            verdicts.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.index.cmp(&b.index)));
+        }
         let chosen = || right.iter().chain(&others).take(per_class);
         wrong[class] = chosen().filter(|v| !v.right).count() as u32;
-        indices[class] = chosen().map(|v| v.index).collect();
-        indices[class].sort_unstable();
+        selected[class] = chosen().map(|v| v.index as u32).collect();
+        selected[class].sort_unstable();
     }
-    Ok(Selection { per_class, indices, wrong })
+    let mut manifest = Manifest {
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        model_sha256: source.model_sha256.into(),
+        data_sha256: source.samples.sha256()?,
+        options: options.clone(),
+        per_class,
+        selected,
+        wrong,
+        chunk_sha256: Vec::new(),
+    };
+    let hash = |chunk| Ok(source.samples.fetch(&manifest.indices(&chunk))?.sha256());
+    manifest.chunk_sha256 = manifest.chunks().into_iter().map(hash).collect::<Result<_>>()?;
+    Ok(manifest)
 }
 
 fn judge(network: &Network<f32>, source: &Source<'_>, class: usize, samples: &[usize]) -> Result<Vec<Verdict>> {

@@ -1,12 +1,12 @@
 //! What is attributed: a model's classes and calibration samples.
 
-use crate::data::{InputContract, Samples};
+use crate::data::{InputContract, SampleSet, Samples};
 use crate::diag::{Diag, Result};
 use crate::exec::{Batch, Float};
 use crate::ir::Graph;
 
 /// A model's classes and calibration samples.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Source<'a> {
     /// File name of the model, without folders.
     pub model: &'a str,
@@ -17,7 +17,7 @@ pub struct Source<'a> {
     /// Raw bytes to network inputs.
     pub input: &'a InputContract,
     /// The calibration split.
-    pub samples: &'a Samples,
+    pub samples: &'a dyn SampleSet,
 }
 
 impl Source<'_> {
@@ -25,9 +25,9 @@ impl Source<'_> {
     pub(super) fn check(&self, graph: &Graph) -> Result<()> {
         let shape = graph.shape(graph.input());
         self.input.check_model([shape.h, shape.w, shape.c])?;
-        if self.samples.shape != self.input.shape {
+        if self.samples.shape() != self.input.shape {
             return Diag::new("attribute/shape", "the samples do not have the model's shape")
-                .expected(format!("{:?}", self.input.shape), format!("{:?}", self.samples.shape))
+                .expected(format!("{:?}", self.input.shape), format!("{:?}", self.samples.shape()))
                 .err();
         }
         if self.classes.len() != graph.classes() {
@@ -40,8 +40,15 @@ impl Source<'_> {
 
     /// The samples of `indices` as the network's input.
     pub(super) fn batch<T: Float>(&self, graph: &Graph, indices: &[usize]) -> Result<Batch<T>> {
-        batch(graph, self.input, self.samples, indices)
+        let samples = self.samples.fetch(indices)?;
+        whole(graph, self.input, &samples)
     }
+}
+
+/// All of `samples` as the network's input.
+pub(super) fn whole<T: Float>(graph: &Graph, input: &InputContract, samples: &Samples) -> Result<Batch<T>> {
+    let data = input.normalized(samples, 0..samples.len(), T::of);
+    Batch::new(graph.shape(graph.input()), samples.len(), data)
 }
 
 /// The samples of `indices` as the network's input.

@@ -5,16 +5,20 @@ use std::path::PathBuf;
 use crate::cli::Shell;
 use crate::cli::args::MethodArg;
 use crate::diag::Result;
-use crate::pipeline::{self, AttributeOptions};
+use crate::pipeline::{self, AttributeOptions, Shard};
 
 /// Find the critical channels of every class and save them as a route library (.frat)
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: fratc attribute signs.toml --out signs.frat\nLater commands take it with --library.")]
+#[command(
+    after_help = "Example: fratc attribute signs.toml --out signs.frat\nLater commands take it with --library.\n\
+    Over four machines: fratc attribute signs.toml --manifest signs.sel --shard 1/4 --out signs-1.part … 4/4, each \
+    taken up again after a kill with --resume, then: fratc merge signs.toml signs-*.part --out signs.frat"
+)]
 pub struct Cmd {
     /// Case file: model, input contract and data
     case: PathBuf,
-    /// The library to write [default: the case file's name with .frat]
-    #[arg(long, short, value_name = "FILE.frat")]
+    /// The library to write [default: the case file's name with .frat, or with .i-of-n.part for a shard]
+    #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     /// How critical channels are found
     #[arg(long, value_enum, default_value = "frat")]
@@ -25,18 +29,36 @@ pub struct Cmd {
     /// Seed of the sample selection and of the random method
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
+    /// Do only this share of the work and write a partial result, for `fratc merge`
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// The selected samples: read from this file if it is there, else chosen and written to it
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Keep partial sums while running, and go on with those of a run that was stopped
+    #[arg(long)]
+    resume: bool,
 }
 
 impl Cmd {
     pub fn run(&self, shell: &Shell) -> Result<()> {
-        let out = self.out.clone().unwrap_or_else(|| self.case.with_extension("frat"));
-        let options = AttributeOptions { method: self.method.into(), samples_per_class: self.samples, seed: self.seed };
+        let ending = self.shard.map_or("frat".into(), |s| format!("{}-of-{}.part", s.index, s.count));
+        let out = self.out.clone().unwrap_or_else(|| self.case.with_extension(ending));
+        let options = AttributeOptions {
+            method: self.method.into(),
+            samples_per_class: self.samples,
+            seed: self.seed,
+            shard: self.shard,
+            manifest: self.manifest.clone(),
+            resume: self.resume,
+        };
         let summary = pipeline::attribute(&self.case, &out, &options, shell)?;
-        shell.print(&summary, |s| {
-            format!(
-                "{}: {} groups × {} classes, {} samples a class\n",
-                s.path, s.groups, s.classes, s.samples_per_class
-            )
-        })
+        shell.print(&summary, summary_line)
     }
+}
+
+/// The result in one line.
+pub fn summary_line(s: &pipeline::AttributeSummary) -> String {
+    let shard = s.shard.as_ref().map_or(String::new(), |shard| format!(", shard {shard}"));
+    format!("{}: {} groups × {} classes, {} samples a class{shard}\n", s.path, s.groups, s.classes, s.samples_per_class)
 }

@@ -11,6 +11,7 @@ mod completions;
 mod demo;
 mod emit;
 mod inspect;
+mod merge;
 mod quantize;
 mod shell;
 mod study;
@@ -62,6 +63,7 @@ enum Command {
     Demo(demo::Cmd),
     Inspect(inspect::Cmd),
     Attribute(attribute::Cmd),
+    Merge(merge::Cmd),
     Assemble(assemble::Cmd),
     Quantize(quantize::Cmd),
     Emit(emit::Cmd),
@@ -106,6 +108,7 @@ fn run(command: &Command, shell: &Shell) -> Result<()> {
         Command::Demo(cmd) => cmd.run(shell),
         Command::Inspect(cmd) => cmd.run(shell),
         Command::Attribute(cmd) => cmd.run(shell),
+        Command::Merge(cmd) => cmd.run(shell),
         Command::Assemble(cmd) => cmd.run(shell),
         Command::Quantize(cmd) => cmd.run(shell),
         Command::Emit(cmd) => cmd.run(shell),

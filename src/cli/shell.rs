@@ -139,6 +139,15 @@ impl Progress for Shell {
         }
     }
 
+    fn samples(&self, done: usize, total: usize) {
+        let state = self.state();
+        if let (Some(bar), Some((name, start))) = (&state.bar, &state.current) {
+            let rate = done as f64 / start.elapsed().as_secs_f64().max(1e-3);
+            let left = (total - done) as f64 / rate.max(1e-3);
+            bar.set_message(format!("{name} {done}/{total} samples, {rate:.0} a second, {left:.0} s left"));
+        }
+    }
+
     fn note(&self, text: &str) {
         if !self.quiet {
             self.state().line(&format!("note: {text}"));

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::data::samples::hex;
-use crate::data::{BuildOptions, DataSource, FolderPart, InputContract, Part, Samples, class_folders, file, labels};
+use crate::data::{
+    BuildOptions, DataSource, FolderPart, InputContract, Part, Samples, Stream, class_folders, file, labels,
+};
 use crate::data::{case_file, resolve_classes};
 use crate::diag::{Diag, Result};
 
@@ -130,15 +132,23 @@ impl Case {
         }
     }
 
+    /// The calibration samples, fetched when they are wanted.
+    pub fn calibration_stream(&self) -> Result<Stream> {
+        Stream::open(self.given(self.calibration.as_ref(), "calibration")?, &self.input, &self.label_names)
+    }
+
     fn read(&self, source: Option<&DataSource>, key: &str) -> Result<Samples> {
-        let Some(source) = source else {
+        self.given(source, key)?.read(&self.input, &self.label_names)
+    }
+
+    /// The source of [data] `key`, or why there is none.
+    fn given<'a>(&self, source: Option<&'a DataSource>, key: &str) -> Result<&'a DataSource> {
+        source.ok_or_else(|| {
             let diag = Diag::new("data/no-data", format!("the case has no {key} data")).at(self.path.display());
-            return match key {
+            Box::new(match key {
                 "calibration" => diag.help("add `calibration` to [data], or use --random-calibration N"),
                 _ => diag.help(format!("add `{key}` to [data]")),
-            }
-            .err();
-        };
-        source.read(&self.input, &self.label_names)
+            })
+        })
     }
 }

@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::data::{Case, DataSource, InputContract, InputKind, Layout, Placeless, labels};
+use crate::data::{Case, DataSource, InputContract, InputKind, Layout, Placeless, Record, labels};
 use crate::diag::{Diag, Result};
 
 /// Options of a build that a case file may set in `[build]`.
@@ -280,14 +280,9 @@ impl RawSource {
                         format!("{label_bytes} bytes, label at {label_byte}"),
                     ));
                 }
-                DataSource::Records {
-                    path: folder.join(path.ok_or_else(missing)?),
-                    label_bytes,
-                    label_byte,
-                    dtype: dtype.ok_or_else(missing)?,
-                    shape: shape.ok_or_else(missing)?,
-                    layout,
-                }
+                let path = folder.join(path.ok_or_else(missing)?);
+                let (dtype, shape) = (dtype.ok_or_else(missing)?, shape.ok_or_else(missing)?);
+                DataSource::Records { path, record: Record { label_bytes, label_byte, dtype, shape, layout } }
             }
             Format::Idx => DataSource::Idx { images: join(images)?, labels: join(labels)? },
             Format::Folder => DataSource::Folder { path: folder.join(path.ok_or_else(missing)?), part: None },

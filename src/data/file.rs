@@ -12,10 +12,13 @@ use crate::diag::{Diag, Result};
 /// bounds what a damaged or hostile gzip file can unpack to.
 pub(super) const MAX_BYTES: u64 = 2 << 30;
 
+/// First bytes of gzip data.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// The bytes of `path`, unpacked if they are gzipped.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = read_plain(path)?;
-    if !bytes.starts_with(&[0x1f, 0x8b]) {
+    if !bytes.starts_with(&GZIP) {
         return Ok(bytes);
     }
     let mut unpacked = Vec::new();
@@ -33,17 +36,32 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
 /// The bytes of `path` as they are.
 pub(super) fn read_plain(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(|e| {
-        let diag = match e.kind() {
-            ErrorKind::NotFound => Diag::new("data/not-found", "file does not exist")
-                .help("check the path; paths in a case file are relative to that file"),
-            ErrorKind::IsADirectory => Diag::new("data/not-a-file", "a folder stands where a file is wanted")
-                .help("for a folder of images use format = \"folder\""),
-            _ => Diag::new("data/read", format!("file cannot be read ({e})")),
-        };
-        Box::new(diag.at(path.display()))
-    })?;
+    open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
     check_size(bytes, path)
+}
+
+/// Opens `path` to read from it.
+pub(super) fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| unreadable(path, &e))
+}
+
+/// Whether `path` begins as gzip data does.
+pub(super) fn is_gzipped(path: &Path) -> Result<bool> {
+    let mut head = Vec::new();
+    open(path)?.take(2).read_to_end(&mut head).map_err(|e| unreadable(path, &e))?;
+    Ok(head == GZIP)
+}
+
+/// Why `path` cannot be read.
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Box<Diag> {
+    let diag = match error.kind() {
+        ErrorKind::NotFound => Diag::new("data/not-found", "file does not exist")
+            .help("check the path; paths in a case file are relative to that file"),
+        ErrorKind::IsADirectory => Diag::new("data/not-a-file", "a folder stands where a file is wanted")
+            .help("for a folder of images use format = \"folder\""),
+        _ => Diag::new("data/read", format!("file cannot be read ({error})")),
+    };
+    Box::new(diag.at(path.display()))
 }
 
 /// Fails on an empty file and on one above [`MAX_BYTES`].

@@ -36,13 +36,13 @@ pub struct FolderPart {
     pub seed: u64,
 }
 
-/// Reads every image below `path`, or a part of them.
-pub(super) fn read(
+/// Every image file below `path`, or a part of them, with the class of its folder.
+pub(super) fn list(
     path: &Path,
     part: Option<FolderPart>,
     contract: &InputContract,
     label_names: &[String],
-) -> Result<Samples> {
+) -> Result<Vec<(PathBuf, u32)>> {
     if contract.kind != InputKind::U8 {
         return Diag::new("data/kind", "a folder of images cannot feed an input of features")
             .at(path.display())
@@ -67,6 +67,17 @@ pub(super) fn read(
             .help("put PNG, JPEG or BMP files into one folder per class")
             .err();
     }
+    Ok(files)
+}
+
+/// Reads every image below `path`, or a part of them.
+pub(super) fn read(
+    path: &Path,
+    part: Option<FolderPart>,
+    contract: &InputContract,
+    label_names: &[String],
+) -> Result<Samples> {
+    let files = list(path, part, contract, label_names)?;
     let images: Vec<Result<Vec<u8>>> = files.par_iter().map(|(file, _)| decode(file, contract)).collect();
     let bad = images.iter().filter(|image| image.is_err()).count();
     let mut samples = Samples::empty(contract);
@@ -174,7 +185,7 @@ fn split(files: &[PathBuf], part: FolderPart, class: usize) -> Vec<PathBuf> {
 }
 
 /// The pixels of one image, `[H, W, C]`.
-fn decode(path: &Path, contract: &InputContract) -> Result<Vec<u8>> {
+pub(super) fn decode(path: &Path, contract: &InputContract) -> Result<Vec<u8>> {
     let bytes = file::read(path)?;
     decode_bytes(&bytes, contract).map_err(|d| Box::new(d.at(path.display())))
 }

@@ -21,6 +21,7 @@ mod npy;
 mod npz;
 mod random;
 mod records;
+mod sample_set;
 mod samples;
 mod source;
 
@@ -29,6 +30,8 @@ pub use case_file::BuildOptions;
 pub use classes::resolve_classes;
 pub use contract::{InputContract, InputKind};
 pub use folder::{FolderPart, Part, class_folders, unlabelled_images};
+pub use records::Record;
+pub use sample_set::{SampleSet, Stream};
 pub use samples::Samples;
 pub use source::{DataSource, Layout};
 

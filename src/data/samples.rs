@@ -91,17 +91,23 @@ impl Samples {
 
     /// SHA-256 of shape, kind, labels and bytes, in lower-case hex.
     pub fn sha256(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.kind.name());
-        for d in self.shape {
-            hash.update((d as u64).to_le_bytes());
-        }
-        for label in &self.labels {
-            hash.update(label.to_le_bytes());
-        }
+        let mut hash = digest(self.kind, self.shape, &self.labels);
         hash.update(&self.raw);
         hex(&hash.finalize())
     }
+}
+
+/// The hash of samples before their bytes are added.
+pub(super) fn digest(kind: InputKind, shape: [usize; 3], labels: &[u32]) -> Sha256 {
+    let mut hash = Sha256::new();
+    hash.update(kind.name());
+    for d in shape {
+        hash.update((d as u64).to_le_bytes());
+    }
+    for label in labels {
+        hash.update(label.to_le_bytes());
+    }
+    hash
 }
 
 /// Lower-case hex digits.

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::data::records::Record;
-use crate::data::{FolderPart, InputContract, InputKind, Placeless, Samples, folder, idx, npy, npz, records};
+use crate::data::{FolderPart, InputContract, Placeless, Record, Samples, folder, idx, npy, npz, records};
 use crate::diag::{Diag, Result};
 
 /// Order of the values of a stored sample.
@@ -49,16 +48,8 @@ pub enum DataSource {
     Records {
         /// The file.
         path: PathBuf,
-        /// Bytes before each sample.
-        label_bytes: usize,
-        /// Which of them is the label, from 0; CIFAR-100 has the coarse label at 0 and the fine one at 1.
-        label_byte: usize,
-        /// Type of a value.
-        dtype: InputKind,
-        /// In the order of `layout`.
-        shape: [usize; 3],
-        /// Order of a sample's values.
-        layout: Layout,
+        /// The layout of each.
+        record: Record,
     },
     /// MNIST family.
     Idx {
@@ -99,16 +90,7 @@ impl DataSource {
     pub fn read(&self, contract: &InputContract, label_names: &[String]) -> Result<Samples> {
         let names = label_names.len();
         let samples = match self {
-            Self::Records { path, label_bytes, label_byte, dtype, shape, layout } => {
-                let record = Record {
-                    label_bytes: *label_bytes,
-                    label_byte: *label_byte,
-                    dtype: *dtype,
-                    shape: *shape,
-                    layout: *layout,
-                };
-                records::read(path, record, contract, names)
-            }
+            Self::Records { path, record } => records::read(path, *record, contract, names),
             Self::Idx { images, labels } => idx::read(images, labels, contract, names),
             Self::Folder { path, part } => folder::read(path, *part, contract, label_names),
             Self::Npy { images, labels, layout } => npy::read(images, labels, *layout, contract, names),

@@ -1,98 +1,23 @@
-//! The `.frat` file.
-//!
-//! | bytes | what |
-//! |---|---|
-//! | 8 | `fratlib` and a zero byte |
-//! | 2 | format version, little-endian |
-//! | 8 | length of the payload, little-endian |
-//! | 32 | SHA-256 of the payload |
-//! | rest | the [`Relevance`] in postcard's format |
+//! The `.frat` file: a [`Relevance`] in the frame of `frame`.
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use crate::diag::Result;
+use crate::library::{Frame, Relevance};
 
-use crate::diag::{Diag, Result};
-use crate::library::Relevance;
-
-/// First bytes of every `.frat` file.
-const MAGIC: [u8; 8] = *b"fratlib\0";
-
-/// Version of the payload's layout; raised by every change of [`Relevance`].
-const VERSION: u16 = 1;
-
-/// Bytes before the payload.
-const HEADER: usize = MAGIC.len() + 2 + 8 + 32;
+/// The version is raised by every change of [`Relevance`].
+const FRAME: Frame =
+    Frame { magic: *b"fratlib\0", version: 1, what: "route library", help: "write it again with `fratc attribute`" };
 
 /// Writes `relevance` to `path`, whole or not at all.
 pub fn save(relevance: &Relevance, path: &Path) -> Result<()> {
-    crate::output::write_file(path, &to_bytes(relevance)?)
+    relevance.verify()?;
+    FRAME.save(relevance, path)
 }
 
 /// Reads the file `path`.
 pub fn load(path: &Path) -> Result<Relevance> {
-    let bytes = std::fs::read(path).map_err(|e| {
-        Diag::new("library/read", format!("cannot read the route library: {e}"))
-            .at(path.display())
-            .help("write one with `fratc attribute`")
-    })?;
-    from_bytes(&bytes).map_err(|d| Box::new(d.at(path.display())))
-}
-
-fn to_bytes(relevance: &Relevance) -> Result<Vec<u8>> {
-    relevance.verify()?;
-    let payload = postcard::to_stdvec(relevance)
-        .map_err(|e| Diag::new("library/encode", format!("cannot encode the relevance table: {e}")))?;
-    let mut bytes = Vec::with_capacity(HEADER + payload.len());
-    bytes.extend(MAGIC);
-    bytes.extend(VERSION.to_le_bytes());
-    bytes.extend((payload.len() as u64).to_le_bytes());
-    bytes.extend(Sha256::digest(&payload));
-    bytes.extend(payload);
-    Ok(bytes)
-}
-
-fn from_bytes(bytes: &[u8]) -> std::result::Result<Relevance, Diag> {
-    const AGAIN: &str = "write it again with `fratc attribute`";
-    let rest = bytes.strip_prefix(&MAGIC).ok_or_else(|| {
-        if MAGIC.starts_with(bytes) {
-            truncated(HEADER as u64, bytes.len())
-        } else {
-            Diag::new("library/not-a-frat", "not a route library").help("give a file that `fratc attribute` wrote")
-        }
-    })?;
-    let (version, rest) = rest.split_first_chunk::<2>().ok_or_else(|| truncated(HEADER as u64, bytes.len()))?;
-    let version = u16::from_le_bytes(*version);
-    if version != VERSION {
-        let age = if version < VERSION { "an older" } else { "a newer" };
-        return Err(Diag::new("library/version", format!("the route library was written by {age} fratc"))
-            .expected(format!("format {VERSION}"), format!("format {version}"))
-            .help(AGAIN));
-    }
-    let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(|| truncated(HEADER as u64, bytes.len()))?;
-    let (checksum, payload) = rest.split_first_chunk::<32>().ok_or_else(|| truncated(HEADER as u64, bytes.len()))?;
-    let length = u64::from_le_bytes(*length);
-    if (payload.len() as u64) < length {
-        return Err(truncated(length.saturating_add(HEADER as u64), bytes.len()));
-    }
-    let damaged =
-        |what: &str| Diag::new("library/damaged", format!("the route library is damaged: {what}")).help(AGAIN);
-    if payload.len() as u64 > length {
-        return Err(damaged("it is longer than it says"));
-    }
-    if Sha256::digest(payload)[..] != checksum[..] {
-        return Err(damaged("its checksum does not match"));
-    }
-    let relevance: Relevance =
-        postcard::from_bytes(payload).map_err(|e| damaged(&format!("its table cannot be decoded ({e})")))?;
-    relevance.verify().map_err(|d| damaged(&d.to_string()))?;
-    Ok(relevance)
-}
-
-fn truncated(expected: u64, found: usize) -> Diag {
-    Diag::new("library/truncated", "the route library is cut short")
-        .expected(format!("{expected} bytes"), format!("{found} bytes"))
-        .help("copy it again, or write it again with `fratc attribute`")
+    FRAME.load(path, Relevance::verify)
 }
 
 #[cfg(test)]
@@ -100,6 +25,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::diag::Diag;
     use crate::ir::groups::{ChannelRef, GroupId};
     use crate::library::{GroupScores, LayerLinks};
 
@@ -135,6 +61,14 @@ mod tests {
         }
     }
 
+    fn to_bytes(relevance: &Relevance) -> Vec<u8> {
+        FRAME.to_bytes(relevance).expect("encodes")
+    }
+
+    fn from_bytes(bytes: &[u8]) -> std::result::Result<Relevance, Diag> {
+        FRAME.from_bytes(bytes, Relevance::verify)
+    }
+
     fn code(bytes: &[u8]) -> &'static str {
         from_bytes(bytes).expect_err("must be refused").code
     }
@@ -153,10 +87,10 @@ mod tests {
 
     #[test]
     fn each_kind_of_bad_file_has_its_own_error() {
-        let good = to_bytes(&sample()).expect("encodes");
+        let good = to_bytes(&sample());
         assert_eq!(code(b"PK\x03\x04 something else"), "library/not-a-frat");
         assert_eq!(code(b""), "library/truncated");
-        assert_eq!(code(&good[..HEADER - 1]), "library/truncated");
+        assert_eq!(code(&good[..49]), "library/truncated");
         assert_eq!(code(&good[..good.len() - 1]), "library/truncated");
         let mut longer = good.clone();
         longer.push(0);
@@ -174,13 +108,9 @@ mod tests {
     fn a_wrong_table_under_a_right_checksum_is_refused() {
         let mut wrong = sample();
         wrong.groups[0].scores[0].pop();
-        let payload = postcard::to_stdvec(&wrong).expect("encodes");
-        let mut bytes = to_bytes(&sample()).expect("encodes")[..10].to_vec();
-        bytes.extend((payload.len() as u64).to_le_bytes());
-        bytes.extend(Sha256::digest(&payload));
-        bytes.extend(payload);
-        assert_eq!(code(&bytes), "library/damaged");
-        assert_eq!(to_bytes(&wrong).expect_err("not saved either").code, "library/inconsistent");
+        assert_eq!(code(&to_bytes(&wrong)), "library/damaged");
+        let nowhere = Path::new("/nowhere/net.frat");
+        assert_eq!(save(&wrong, nowhere).expect_err("not saved either").code, "library/inconsistent");
     }
 
     #[test]
@@ -194,13 +124,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_cut_is_refused(at in 0..10_000usize) {
-            let good = to_bytes(&sample()).expect("encodes");
+            let good = to_bytes(&sample());
             prop_assert!(from_bytes(&good[..at % good.len()]).is_err());
         }
 
         #[test]
         fn any_changed_byte_is_refused(at in 0..10_000usize, flip in 1..=255u8) {
-            let mut bytes = to_bytes(&sample()).expect("encodes");
+            let mut bytes = to_bytes(&sample());
             let at = at % bytes.len();
             bytes[at] ^= flip;
             prop_assert!(from_bytes(&bytes).is_err());
@@ -208,7 +138,7 @@ mod tests {
 
         #[test]
         fn random_bytes_never_panic(tail in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut bytes = MAGIC.to_vec();
+            let mut bytes = FRAME.magic.to_vec();
             bytes.extend(tail);
             prop_assert!(from_bytes(&bytes).is_err());
         }

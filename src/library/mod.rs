@@ -9,7 +9,9 @@
 //! that says whether the file is something else, of another version, cut short or damaged.
 
 mod file;
+mod frame;
 mod relevance;
 
 pub use file::{load, save};
+pub use frame::Frame;
 pub use relevance::{GroupScores, LayerLinks, Relevance};

@@ -2,8 +2,9 @@
 //!
 //! Everything fratc writes goes to a temporary sibling first and is renamed into place; what is only needed while
 //! it runs goes to a [`Scratch`] folder. [`abandon`] removes what is half written and every scratch folder; the
-//! interrupt handler calls it.
+//! interrupt handler calls it. The one exception is a [`Journal`], which is made to be cut off and taken up again.
 
+mod journal;
 mod scratch;
 
 use std::fs;
@@ -11,6 +12,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use journal::Journal;
 pub use scratch::Scratch;
 
 use crate::diag::{Diag, Result};

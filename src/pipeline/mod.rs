@@ -23,9 +23,9 @@ mod targets;
 mod verify;
 mod widths;
 
-pub use crate::attribute::Method;
+pub use crate::attribute::{Method, Shard};
 pub use assemble::{AssembleOptions, assemble};
-pub use attribute::{AttributeOptions, attribute};
+pub use attribute::{AttributeOptions, AttributeSummary, attribute, merge};
 pub use build::{BuildOptions, Outcome, build};
 pub use demo::{DemoOptions, demo};
 pub use emit::{EmitOptions, emit};

@@ -4,6 +4,8 @@
 pub trait Progress: Sync {
     /// A stage begins; the one before it has ended.
     fn stage(&self, name: &'static str);
+    /// `done` of `total` samples of the stage are through.
+    fn samples(&self, _done: usize, _total: usize) {}
     /// Something the user should know, for example what was skipped.
     fn note(&self, text: &str);
 }

@@ -32,17 +32,18 @@ pub struct Source {
 impl Source {
     /// Reads the case file, the model and both splits, and checks them against each other.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::from_case(Case::load(path)?)
-    }
-
-    /// The same for a case that is already in memory.
-    fn from_case(case: Case) -> Result<Self> {
-        let (bytes, _) = case.model_bytes()?;
-        let mut source = Self::without_data(case, &bytes)?;
+        let mut source = Self::open_model(path)?;
         let case = &source.case;
         source.calibration = case.calibration.is_some().then(|| case.calibration()).transpose()?;
         source.test = case.test.is_some().then(|| case.test()).transpose()?;
         Ok(source)
+    }
+
+    /// Reads the case file and the model, and no samples.
+    pub fn open_model(path: &Path) -> Result<Self> {
+        let case = Case::load(path)?;
+        let (bytes, _) = case.model_bytes()?;
+        Self::without_data(case, &bytes)
     }
 
     /// A source whose samples are in memory already.

@@ -398,6 +398,7 @@ fn help_names_every_command() {
         "demo",
         "inspect",
         "attribute",
+        "merge",
         "assemble",
         "quantize",
         "emit",

@@ -28,6 +28,7 @@ mod refit;
 mod route;
 mod runtime;
 mod runtime_firmware;
+mod shards;
 mod shared;
 mod sim;
 mod simplify;

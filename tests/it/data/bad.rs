@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use fratc::data::{Case, DataSource, InputContract, InputKind, Layout, Samples};
+use fratc::data::{Case, DataSource, InputContract, InputKind, Layout, Record, Samples};
 use image::ImageFormat;
 use tempfile::tempdir;
 
@@ -108,11 +108,7 @@ fn bad_data_files() {
     };
     let records = |bytes: &[u8]| DataSource::Records {
         path: file("r.bin", bytes),
-        label_bytes: 1,
-        label_byte: 0,
-        dtype: InputKind::U8,
-        shape: [2, 2, 1],
-        layout: Layout::Hwc,
+        record: Record { label_bytes: 1, label_byte: 0, dtype: InputKind::U8, shape: [2, 2, 1], layout: Layout::Hwc },
     };
     let good = [1, 10, 11, 12, 13];
     table.source("records: empty", &records(&[]), None);

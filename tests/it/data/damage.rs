@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fratc::data::{Case, DataSource, InputContract, InputKind, Layout};
+use fratc::data::{Case, DataSource, InputContract, InputKind, Layout, Record, SampleSet, Stream};
 use image::ImageFormat;
 use proptest::prelude::*;
 use tempfile::tempdir;
@@ -15,6 +15,11 @@ fn read(source: &DataSource) {
     if let Ok(samples) = source.read(&contract, &make::names()) {
         assert_eq!(samples.raw.len(), samples.len() * 12);
         assert!(samples.labels.iter().all(|&l| l < 3));
+    }
+    if let Ok(stream) = Stream::open(source, &contract, &make::names()) {
+        assert!(stream.labels().iter().all(|&l| l < 3));
+        let all: Vec<usize> = (0..stream.labels().len()).collect();
+        assert!(stream.fetch(&all).is_err() || stream.sha256().is_ok());
     }
 }
 
@@ -54,7 +59,8 @@ proptest! {
 
         let path = write(dir.path(), "r", &damage(&make::records(&samples, false)));
         let (shape, layout) = ([4, 3, 1], Layout::Hwc);
-        read(&DataSource::Records { path, label_bytes: 1, label_byte: 0, dtype: InputKind::U8, shape, layout });
+        let record = Record { label_bytes: 1, label_byte: 0, dtype: InputKind::U8, shape, layout };
+        read(&DataSource::Records { path, record });
 
         let idx = (make::idx(&[5, 4, 3], &samples.raw), make::idx(&[5], &labels));
         let (bad, good) = (write(dir.path(), "i", &damage(&idx.0)), write(dir.path(), "l", &idx.1));

@@ -2,14 +2,23 @@
 
 use std::path::Path;
 
-use fratc::data::{Case, DataSource, FolderPart, InputContract, InputKind, Layout, Part, Samples};
+use fratc::data::{
+    Case, DataSource, FolderPart, InputContract, InputKind, Layout, Part, Record, SampleSet, Samples, Stream,
+};
 use image::ImageFormat;
 use tempfile::tempdir;
 
 use super::make;
 
+/// All samples of `source`, which must be the same when fetched by index.
 fn read(source: &DataSource, contract: &InputContract) -> Samples {
-    source.read(contract, &make::names()).expect("good data")
+    let whole = source.read(contract, &make::names()).expect("good data");
+    let stream = Stream::open(source, contract, &make::names()).expect("good data");
+    assert_eq!(stream.labels(), whole.labels);
+    assert_eq!(stream.sha256().expect("readable"), Samples::sha256(&whole));
+    let backwards: Vec<usize> = (0..whole.len()).rev().step_by(2).collect();
+    assert_eq!(stream.fetch(&backwards).expect("readable"), whole.select(&backwards));
+    whole
 }
 
 #[test]
@@ -21,7 +30,10 @@ fn records_in_both_layouts_and_types() {
             let path = dir.path().join("data.bin");
             make::write(&path, &make::records(&want, layout == Layout::Chw), gzip);
             let shape = if layout == Layout::Chw { [2, 3, 4] } else { [3, 4, 2] };
-            let source = DataSource::Records { path, label_bytes: 1, label_byte: 0, dtype: kind, shape, layout };
+            let source = DataSource::Records {
+                path,
+                record: Record { label_bytes: 1, label_byte: 0, dtype: kind, shape, layout },
+            };
             assert_eq!(read(&source, &contract), want);
         }
     }
@@ -36,11 +48,7 @@ fn records_with_a_coarse_and_a_fine_label() {
     for (label_byte, labels) in [(0, [1, 0]), (1, [2, 1])] {
         let source = DataSource::Records {
             path: path.clone(),
-            label_bytes: 2,
-            label_byte,
-            dtype: InputKind::U8,
-            shape: [1, 2, 1],
-            layout: Layout::Hwc,
+            record: Record { label_bytes: 2, label_byte, dtype: InputKind::U8, shape: [1, 2, 1], layout: Layout::Hwc },
         };
         let samples = read(&source, &contract);
         assert_eq!((samples.raw, samples.labels), (vec![40, 41, 50, 51], labels.to_vec()));
