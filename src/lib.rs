@@ -7,6 +7,7 @@
 
 pub mod assemble;
 pub mod attribute;
+pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod demo;

@@ -6,6 +6,7 @@
 mod args;
 mod assemble;
 mod attribute;
+mod bench;
 mod build;
 mod completions;
 mod demo;
@@ -68,6 +69,7 @@ enum Command {
     Quantize(quantize::Cmd),
     Emit(emit::Cmd),
     Verify(verify::Cmd),
+    Bench(bench::Cmd),
     Study(study::Cmd),
     Targets(targets::Cmd),
     Completions(completions::Cmd),
@@ -113,6 +115,7 @@ fn run(command: &Command, shell: &Shell) -> Result<()> {
         Command::Quantize(cmd) => cmd.run(shell),
         Command::Emit(cmd) => cmd.run(shell),
         Command::Verify(cmd) => cmd.run(shell),
+        Command::Bench(cmd) => cmd.run(shell),
         Command::Study(cmd) => cmd.run(shell),
         Command::Targets(cmd) => cmd.run(shell),
         Command::Completions(cmd) => cmd.run(shell),

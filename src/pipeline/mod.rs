@@ -5,6 +5,7 @@
 
 mod assemble;
 pub(crate) mod attribute;
+mod bench;
 mod build;
 pub(crate) mod calibration;
 mod cutter;
@@ -19,6 +20,7 @@ mod route;
 pub(crate) mod score;
 mod simplify;
 mod source;
+mod subject;
 mod targets;
 mod verify;
 mod widths;
@@ -26,6 +28,7 @@ mod widths;
 pub use crate::attribute::{Method, Shard};
 pub use assemble::{AssembleOptions, assemble};
 pub use attribute::{AttributeOptions, AttributeSummary, attribute, merge};
+pub use bench::{BenchOptions, Benched, bench};
 pub use build::{BuildOptions, Outcome, build};
 pub use demo::{DemoOptions, demo};
 pub use emit::{EmitOptions, emit};
@@ -35,6 +38,7 @@ pub use progress::{Progress, Silent};
 pub use quantize::{QuantizeOptions, quantize};
 pub use route::{Cut, MacLimit, RouteOptions, Wanted, cut};
 pub use source::Source;
+pub use subject::SubjectOptions;
 pub use targets::{TargetRow, targets};
 pub use verify::{VerifyOptions, verify};
 

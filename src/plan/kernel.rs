@@ -18,6 +18,18 @@ pub enum Kernel {
     DspDepthwise,
 }
 
+impl Kernel {
+    /// A short name, for tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::DspConv => "dsp conv",
+            Self::DspRows => "dsp rows",
+            Self::DspDepthwise => "dsp depthwise",
+        }
+    }
+}
+
 /// What the code may use of a core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Features {

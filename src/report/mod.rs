@@ -2,7 +2,9 @@
 //!
 //! A part that was not run is `null`, never a made-up number. Accuracies are fractions 0..1, sizes are bytes.
 
+mod bench;
 mod build;
 mod text;
 
+pub use bench::{Bench, BenchCompared, BenchLayer, Change, LayerChange};
 pub use build::*;

@@ -19,7 +19,7 @@ const BUILD_OUTPUT: usize = 16 << 20;
 
 /// Which example is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Variant {
+pub(crate) enum Variant {
     /// The crate's own.
     Infer,
     /// The same firmware without the network.
@@ -39,7 +39,7 @@ impl Variant {
 }
 
 /// The copy; it is removed when this is dropped.
-pub(super) struct Copy {
+pub(crate) struct Copy {
     folder: Scratch,
     limit: Duration,
 }
@@ -66,10 +66,16 @@ impl Copy {
             (Variant::Trace, include_str!("templates/trace.rs")),
         ];
         for (variant, network) in parts {
-            let text = bare_metal::infer_rs_with(&network.replace("network_library", &ident));
-            copy.write(&format!("examples/{}.rs", variant.example()), text.as_bytes())?;
+            copy.add_example(variant.example(), &network.replace("network_library", &ident))?;
         }
         Ok(copy)
+    }
+
+    /// Adds the example `name`: the crate's own with the Rust item `network` as its network.
+    pub fn add_example(&self, name: &str, network: &str) -> Result<()> {
+        let text = bare_metal::infer_rs_with(network);
+        self.write(&format!("examples/{name}.rs"), text.as_bytes())?;
+        Ok(())
     }
 
     /// The folder.
@@ -86,37 +92,33 @@ impl Copy {
         self.folder.write(path, bytes).map_err(|error| failed(&error))
     }
 
-    /// Builds one example for the host (`None`) or a device; the executable's path.
+    /// Builds one of the crate's examples, see [`Self::build_example`].
+    pub fn build(&self, variant: Variant, target: Option<RustTarget>) -> Result<PathBuf> {
+        self.build_example(variant.example(), target)
+    }
+
+    /// Builds the example `name` for the host (`None`) or a device; the executable's path.
     ///
     /// # Errors
     /// `verify/no-cargo`, `verify/no-rust-target` (with the command that installs it), `verify/build` (with the
     /// compiler's last lines), `verify/build-time`.
-    pub fn build(&self, variant: Variant, target: Option<RustTarget>) -> Result<PathBuf> {
+    pub fn build_example(&self, name: &str, target: Option<RustTarget>) -> Result<PathBuf> {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
         let ours = ["CARGO", "RUSTC", "RUSTFLAGS", "RUSTDOC", "RUSTDOCFLAGS"];
-        for (name, _) in std::env::vars_os() {
-            let name_text = name.to_string_lossy();
-            if ours.contains(&&*name_text) || name_text.starts_with("CARGO_") || name_text.starts_with("RUSTC_") {
-                command.env_remove(&name);
+        for (variable, _) in std::env::vars_os() {
+            let text = variable.to_string_lossy();
+            if ours.contains(&&*text) || text.starts_with("CARGO_") || text.starts_with("RUSTC_") {
+                command.env_remove(&variable);
             }
         }
         command.current_dir(self.path());
         command.env("CARGO_HOME", self.path().join(".cargo-home"));
         command.env("CARGO_TARGET_DIR", self.path().join("target"));
         // A linker that is killed leaves its temporary files behind: here they go with the copy.
-        for name in ["TMPDIR", "TMP", "TEMP"] {
-            command.env(name, self.path());
+        for variable in ["TMPDIR", "TMP", "TEMP"] {
+            command.env(variable, self.path());
         }
-        command.args([
-            "build",
-            "--offline",
-            "--quiet",
-            "--release",
-            "--color",
-            "never",
-            "--example",
-            variant.example(),
-        ]);
+        command.args(["build", "--offline", "--quiet", "--release", "--color", "never", "--example", name]);
         let mut folder = self.path().join("target");
         if let Some(target) = target {
             command.args(["--target", target.triple()]);
@@ -147,8 +149,8 @@ impl Copy {
             Err(Stopped::Io(error)) => return Diag::new("verify/build", error.to_string()).at(place).err(),
         };
         if finished.status.success() {
-            let file = format!("{}{}", variant.example(), std::env::consts::EXE_SUFFIX);
-            let suffix = if target.is_some() { variant.example() } else { &file };
+            let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+            let suffix = if target.is_some() { name } else { &file };
             return Ok(folder.join("release").join("examples").join(suffix));
         }
         let messages = String::from_utf8_lossy(&finished.stderr);

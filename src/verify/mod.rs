@@ -23,9 +23,13 @@ mod runs;
 use std::path::Path;
 use std::time::Duration;
 
+pub(crate) use copy::Copy;
 pub use differ::Mismatch;
 pub use footprint::{Footprint, measure};
+pub(crate) use lines::Printed;
 pub use process::stop_all;
+pub(crate) use process::{Stopped, run as run_program};
+pub(crate) use runs::{instructions, run_qemu};
 
 use crate::data::{self, Samples};
 use crate::diag::{Answer, Diag, Result};
@@ -33,7 +37,7 @@ use crate::emit::EmittedFile;
 use crate::qir::{InputKind, Program};
 use crate::sim;
 use crate::target::Target;
-use copy::{Copy, Variant};
+use copy::Variant;
 
 /// How much is run, and for how long at most.
 #[derive(Debug, Clone)]
@@ -232,6 +236,11 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut Vec<EmittedFile>) -> Res
 struct Device {
     with: std::path::PathBuf,
     footprint: Footprint,
+}
+
+/// What the crate adds to a firmware for `target`.
+pub(crate) fn device_footprint(copy: &Copy, target: &Target) -> Result<Footprint> {
+    device_elf(copy, target).map(|device| device.footprint)
 }
 
 fn device_elf(copy: &Copy, target: &Target) -> Result<Device> {

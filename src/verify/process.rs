@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How a program ended.
-pub(super) struct Finished {
+pub(crate) struct Finished {
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
@@ -27,7 +27,7 @@ impl Finished {
 }
 
 /// Why a program did not end by itself.
-pub(super) enum Stopped {
+pub(crate) enum Stopped {
     /// There is no such program.
     Missing,
     /// It ran longer than the limit and was killed.
@@ -120,7 +120,7 @@ fn start(command: &mut Command) -> std::io::Result<Child> {
 }
 
 /// Runs `command` for at most `limit`, reading at most `most` bytes from each of its outputs.
-pub(super) fn run(command: &mut Command, limit: Duration, most: usize) -> Result<Finished, Stopped> {
+pub(crate) fn run(command: &mut Command, limit: Duration, most: usize) -> Result<Finished, Stopped> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = start(command).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Stopped::Missing,

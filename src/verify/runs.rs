@@ -85,10 +85,14 @@ pub(super) fn qemu(
     let (Some((ticks, inferences @ 1..)), Some(stack)) = (ticks, stack) else {
         return Diag::new("verify/output", "no summary of ticks and stack at the end").at(place).err();
     };
-    // -icount shift=0: one instruction takes 1 ns, and SysTick counts the machine's clock.
-    let nanoseconds = u128::from(ticks) * 1_000_000_000 / u128::from(target.clock_hz);
-    let instructions = (nanoseconds / u128::from(inferences)) as u64;
+    let instructions = instructions(ticks, target) / inferences;
     Ok(Ok(Device { machine, records, instructions, stack }))
+}
+
+/// Instructions that `ticks` of `SysTick` are under `-icount shift=0`: one takes 1 ns, and the timer counts the
+/// machine's clock.
+pub(crate) fn instructions(ticks: u64, target: &Target) -> u64 {
+    (u128::from(ticks) * 1_000_000_000 / u128::from(target.clock_hz)) as u64
 }
 
 /// One QEMU over `samples`, which are written to `file` in the copy; `None` if QEMU is not installed.
@@ -100,6 +104,19 @@ pub(super) fn qemu_part(
     target: &Target,
     options: &Options,
 ) -> Result<Option<Printed>> {
+    run_qemu(copy, elf, file, samples, target, &[], options)
+}
+
+/// The same with more arguments for QEMU.
+pub(crate) fn run_qemu(
+    copy: &Copy,
+    elf: &Path,
+    file: &str,
+    samples: &[&[u8]],
+    target: &Target,
+    extra: &[String],
+    options: &Options,
+) -> Result<Option<Printed>> {
     let Some(mut words) = bare_metal::qemu_command(target) else { return Ok(None) };
     copy.write(file, &samples.concat())?;
     if let Some(semihosting) = words.last_mut() {
@@ -108,7 +125,7 @@ pub(super) fn qemu_part(
     }
     let program = options.qemu_program.as_deref().unwrap_or(&words[0]);
     let mut command = Command::new(program);
-    command.args(&words[1..]).arg("-kernel").arg(elf).current_dir(copy.path());
+    command.args(&words[1..]).args(extra).arg("-kernel").arg(elf).current_dir(copy.path());
     let place = format!("the emitted crate on QEMU's {}", words[2]);
     let finished = match process::run(&mut command, options.run_limit, OUTPUT) {
         Ok(finished) => finished,

@@ -173,6 +173,12 @@ const TABLE: &[Bad] = &[
     ),
     ("no program", |_| {}, "emit labels.txt --target qemu-m4 --out out"),
     ("no crate", |_| {}, "verify ."),
+    ("bench of nothing", |_| {}, "bench nowhere.int8 --target qemu-m4"),
+    ("bench of something else", |_| {}, "bench labels.txt --target qemu-m4"),
+    ("bench of a foreign folder", |_| {}, "bench ."),
+    ("bench without a target", |_| {}, "bench case.toml"),
+    ("bench without QEMU's machine", |_| {}, "bench case.toml --target nrf52840dk"),
+    ("bench with a damaged baseline", |_| {}, "bench case.toml --target qemu-m4 --compare labels.txt"),
     ("unknown command", |_| {}, "biuld case.toml"),
 ];
 
@@ -403,6 +409,7 @@ fn help_names_every_command() {
         "quantize",
         "emit",
         "verify",
+        "bench",
         "study",
         "targets",
         "completions",

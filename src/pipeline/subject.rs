@@ -1,0 +1,126 @@
+//! The int8 program that `bench` and `plan` look at: of a case, of a program file, or of an emitted crate.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::data::Case;
+use crate::diag::{Diag, Result};
+use crate::emit::EmittedFile;
+use crate::output;
+use crate::pipeline::emit::PROGRAM_FILE;
+use crate::pipeline::simplify::simplify;
+use crate::pipeline::{Progress, RouteOptions, Source, finetune, quantize, route};
+use crate::qir::{self, Program};
+use crate::target::Target;
+use crate::verify;
+
+/// Name of a program that is made here; crates of it are never kept.
+const NAME: &str = "network";
+
+/// What the user wants.
+#[derive(Debug, Clone, Default)]
+pub struct SubjectOptions {
+    /// Classes and size, for a case.
+    pub route: RouteOptions,
+    /// Board; the case's or the crate's if not given.
+    pub target: Option<String>,
+    /// Calibrate on this many random inputs, for a case.
+    pub random_calibration: Option<usize>,
+    /// Whether what changes no score leaves the program; a crate is taken as it is.
+    pub simplify: bool,
+}
+
+/// A program with its board.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub program: Program,
+    pub target: Target,
+    /// What it is called in reports.
+    pub name: String,
+    /// The crate it came in.
+    pub emitted: Option<Crate>,
+}
+
+/// An emitted crate.
+#[derive(Debug)]
+pub(super) struct Crate {
+    pub files: Vec<EmittedFile>,
+    /// The board it was emitted for.
+    pub target: Target,
+}
+
+/// What the crate's folder says of itself.
+#[derive(Debug, Deserialize)]
+struct Kept {
+    target: String,
+}
+
+impl Subject {
+    /// Opens what `path` names: a folder that fratc wrote, an int8 program, or a case file.
+    pub fn open(path: &Path, options: &SubjectOptions, progress: &dyn Progress) -> Result<Self> {
+        if path.is_dir() {
+            return Self::of_crate(path, options);
+        }
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            return Self::of_case(path, options, progress);
+        }
+        progress.stage("load");
+        let program = qir::load(path).map_err(|mut error| {
+            if error.code == "qir/not-a-program" {
+                error.help =
+                    Some("give a case file (.toml), an int8 program, or the folder of an emitted crate".into());
+            }
+            error
+        })?;
+        let target = Target::load(options.target.as_ref().ok_or_else(no_target)?)?;
+        let (program, _) = simplify(program, &target, options.simplify)?;
+        Ok(Self { name: stem(path), program, target, emitted: None })
+    }
+
+    fn of_crate(dir: &Path, options: &SubjectOptions) -> Result<Self> {
+        let kept = std::fs::read_to_string(dir.join(output::MARKER)).map_err(|e| {
+            Diag::new("bench/not-a-crate", format!("this is no crate that fratc wrote ({e})"))
+                .at(dir.display())
+                .help("give the --out folder of `fratc build` or `fratc emit`, a case file or an int8 program")
+        })?;
+        let kept: Kept = serde_json::from_str(&kept)
+            .map_err(|e| Diag::new("bench/report", format!("the crate's report is damaged: {e}")).at(dir.display()))?;
+        let emitted_for = Target::load(&kept.target)?;
+        let target = options.target.as_ref().map_or_else(|| Ok(emitted_for.clone()), |name| Target::load(name))?;
+        let program = qir::load(&dir.join(PROGRAM_FILE))?;
+        let mut files = verify::read_crate(dir)?;
+        files.retain(|file| !file.path.starts_with("fratc/"));
+        Ok(Self { name: stem(dir), program, target, emitted: Some(Crate { files, target: emitted_for }) })
+    }
+
+    fn of_case(path: &Path, options: &SubjectOptions, progress: &dyn Progress) -> Result<Self> {
+        let case = Case::load(path)?;
+        // Before anything slow.
+        let target = Target::load(options.target.as_ref().or(case.target.as_ref()).ok_or_else(no_target)?)?;
+        progress.stage("load");
+        let source = Source::open(path)?;
+        let wanted = options.route.resolve(&source)?;
+        let classes = source.classes(&options.route.classes)?;
+        let random = options.random_calibration.or(source.case.options.random_calibration);
+        let mut cut = route::cut(&source, &classes, &wanted, progress)?;
+        finetune::finetune(&source, &classes, &mut cut, &wanted.finetune, progress)?;
+        progress.stage("quantize");
+        let samples = quantize::samples(&source, &classes, random, wanted.seed)?;
+        let program = quantize::lower(&source, &cut.graph, &classes, &samples, NAME, Vec::new())?;
+        let (program, _) = simplify(program, &target, options.simplify)?;
+        Ok(Self { name: stem(path), program, target, emitted: None })
+    }
+}
+
+fn stem(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
+    path.file_stem().map_or_else(|| NAME.into(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn no_target() -> Box<Diag> {
+    Box::new(
+        Diag::new("bench/no-target", "no target is given")
+            .help("add --target BOARD (`fratc targets` lists them), or `target` to the case file"),
+    )
+}
