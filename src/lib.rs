@@ -15,6 +15,7 @@ pub mod diag;
 pub mod emit;
 pub mod exec;
 pub mod finetune;
+pub mod heads;
 pub mod ir;
 pub mod library;
 pub mod load;

@@ -9,9 +9,14 @@
 //!
 //! The logits are cut by slicing where [`Groups::sliceable_head`] allows it (the usual case); otherwise the
 //! head stays whole and a dense layer of zeros and ones picks the classes.
+//!
+//! [`join`] puts networks of several sources side by side as branches of one.
 
+mod join;
 mod keep;
 mod slice;
+
+pub use join::{Branch, Joined, heads, join};
 
 use std::collections::BTreeSet;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::pipeline::{FinetuneOptions, MacLimit, Method, RouteOptions};
+use crate::pipeline::{FinetuneOptions, From, HeadScale, MacLimit, Method, RouteOptions};
 
 /// Which channels are critical for a class.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -23,7 +23,7 @@ pub enum MethodArg {
     Random,
 }
 
-impl From<MethodArg> for Method {
+impl std::convert::From<MethodArg> for Method {
     fn from(arg: MethodArg) -> Self {
         match arg {
             MethodArg::Frat => Self::Frat,
@@ -32,6 +32,43 @@ impl From<MethodArg> for Method {
             MethodArg::Activation => Self::Activation,
             MethodArg::L1 => Self::L1,
             MethodArg::Random => Self::Random,
+        }
+    }
+}
+
+/// How components of several sources come to one scale.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum HeadsArg {
+    /// One scale and offset per source, likeliest on calibration samples of all classes
+    Fit,
+    /// Equal mean magnitudes (the paper's way)
+    Level,
+    /// As the sources have them
+    Off,
+}
+
+/// Where the network comes from.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// Case file: model, input contract and data
+    #[arg(required_unless_present = "from", conflicts_with = "from")]
+    pub case: Option<PathBuf>,
+    /// A component: classes of one case, for example letters.toml:A,B; give it several times to join sources, whose
+    /// classes are then in the order given
+    #[arg(long, value_name = "CASE.toml:A,B", conflicts_with_all = ["classes", "library"])]
+    pub from: Vec<From>,
+    /// How the scores of several sources come to one scale
+    #[arg(long, value_enum, default_value = "fit", requires = "from")]
+    pub heads: HeadsArg,
+}
+
+impl SourceArgs {
+    /// As the pipeline takes it.
+    pub fn heads(&self) -> HeadScale {
+        match self.heads {
+            HeadsArg::Fit => HeadScale::Fit,
+            HeadsArg::Level => HeadScale::Level,
+            HeadsArg::Off => HeadScale::Off,
         }
     }
 }

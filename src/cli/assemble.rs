@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::Shell;
-use crate::cli::args::RouteArgs;
+use crate::cli::args::{RouteArgs, SourceArgs};
 use crate::diag::Result;
 use crate::pipeline::{self, AssembleOptions};
 
@@ -11,8 +11,8 @@ use crate::pipeline::{self, AssembleOptions};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: fratc assemble signs.toml --classes left,right,stop --out stop-sign.onnx")]
 pub struct Cmd {
-    /// Case file: model, input contract and data
-    case: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
     /// The ONNX file to write
     #[arg(long, short, value_name = "FILE.onnx")]
     out: PathBuf,
@@ -23,7 +23,10 @@ pub struct Cmd {
 impl Cmd {
     pub fn run(&self, shell: &Shell) -> Result<()> {
         let options = AssembleOptions { route: self.route.options(), out: self.out.clone() };
-        let summary = pipeline::assemble(&self.case, &options, shell)?;
+        let summary = match &self.source.case {
+            Some(case) => pipeline::assemble(case, &options, shell)?,
+            None => pipeline::assemble_from(&self.source.from, self.source.heads(), &options, shell)?,
+        };
         shell.print(&summary, |s| {
             format!(
                 "{}: {} classes, {} params, {} of {} MACs, keep {:.3}\n",

@@ -1,6 +1,6 @@
 //! `tests/golden.rs`: samples whose scores the crate must reproduce, byte for byte.
 
-use super::text::fill;
+use super::text::{array, fill};
 use super::{EmittedFile, names};
 use crate::qir::{InputKind, Program};
 
@@ -22,10 +22,16 @@ pub(super) fn golden(program: &Program, samples: &[Sample]) -> Vec<EmittedFile> 
         include_str!("templates/golden.rs"),
         &[("crate", &names::crate_ident(program)), ("value", value), ("count", &samples.len().to_string())],
     );
+    let answers = program.reject.map_or_else(String::new, |reject| {
+        let answers: Vec<String> =
+            samples.iter().map(|sample| format!("{:?}", reject.answer(&sample.scores))).collect();
+        let list = array(&format!("const ANSWERS: [Option<usize>; {}] = ", answers.len()), &answers);
+        fill(include_str!("templates/golden_reject.rs"), &[("ANSWERS", &list), ("value", value)])
+    });
     let inputs = samples.iter().flat_map(|sample| sample.input.iter().copied()).collect();
     let scores = samples.iter().flat_map(|sample| sample.scores.iter().map(|score| score.cast_unsigned())).collect();
     vec![
-        EmittedFile::text("tests/golden.rs", text),
+        EmittedFile::text("tests/golden.rs", text + &answers),
         EmittedFile { path: "tests/golden/inputs.bin".into(), bytes: inputs },
         EmittedFile { path: "tests/golden/scores.bin".into(), bytes: scores },
     ]

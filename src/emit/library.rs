@@ -38,5 +38,10 @@ pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
             ("LAYERS", &array(&format!("pub const LAYERS: [&str; {}] = ", layers.len()), &layers)),
         ],
     );
-    EmittedFile::text("src/lib.rs", text)
+    let reject = program.reject.map_or_else(String::new, |reject| {
+        let values = [("wanted", reject.wanted.to_string()), ("threshold", reject.threshold.to_string())];
+        let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        fill(include_str!("templates/reject.rs"), &values)
+    });
+    EmittedFile::text("src/lib.rs", text + &reject)
 }

@@ -99,7 +99,9 @@ impl Sgd {
         }
         let share = 1.0 / indices.len().max(1) as f32;
         for (i, gradient) in total.into_iter().enumerate() {
-            if let Some(gradient) = gradient {
+            // An affine on the input says what the device's bytes mean: that is given, not learned.
+            let normalisation = matches!(graph.nodes[i].op, Op::Affine(_)) && graph.nodes[i].inputs == [graph.input()];
+            if let Some(gradient) = gradient.filter(|_| !normalisation) {
                 self.update(graph, NodeId(i as u32), &gradient, share, rate as f32);
             }
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::diag::Result;
 use crate::ir::onnx;
 use crate::output;
-use crate::pipeline::{Progress, RouteOptions, Source, finetune, route};
+use crate::pipeline::{From, HeadScale, Progress, RouteOptions, Source, finetune, joint, route};
 use crate::report::{Finetune, SCHEMA};
 
 /// What the user wants.
@@ -43,11 +43,25 @@ pub struct Summary {
 /// Cuts the wanted classes out of the case's network and writes the result.
 pub fn assemble(case: &Path, options: &AssembleOptions, progress: &dyn Progress) -> Result<Summary> {
     progress.stage("load");
-    let source = Source::open(case)?;
+    assemble_source(&Source::open(case)?, options, progress)
+}
+
+/// Joins components from several sources, cuts them, and writes the result.
+pub fn assemble_from(
+    from: &[From],
+    scale: HeadScale,
+    options: &AssembleOptions,
+    progress: &dyn Progress,
+) -> Result<Summary> {
+    progress.stage("load");
+    assemble_source(&joint::open(from, scale)?, options, progress)
+}
+
+fn assemble_source(source: &Source, options: &AssembleOptions, progress: &dyn Progress) -> Result<Summary> {
     let classes = source.classes(&options.route.classes)?;
-    let wanted = options.route.resolve(&source)?;
-    let mut cut = route::cut(&source, &classes, &wanted, progress)?;
-    let tuned = finetune::finetune(&source, &classes, &mut cut, &wanted.finetune, progress)?;
+    let wanted = options.route.resolve(source)?;
+    let mut cut = route::cut(source, &classes, &wanted, progress)?;
+    let tuned = finetune::finetune(source, &classes, &mut cut, &wanted.finetune, progress)?;
     progress.stage("write");
     output::write_file(&options.out, &onnx::to_onnx(&cut.graph, env!("CARGO_PKG_VERSION")))?;
     Ok(Summary {

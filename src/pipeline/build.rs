@@ -9,7 +9,8 @@ use crate::emit::{self, EmittedFile};
 use crate::output;
 use crate::pipeline::emit::{PROGRAM_FILE, facts, golden};
 use crate::pipeline::simplify::simplify;
-use crate::pipeline::{Progress, RouteOptions, Source, calibration, finetune, quantize, route, score};
+use crate::pipeline::{From, HeadScale, Progress, RejectOptions, RouteOptions, Source};
+use crate::pipeline::{calibration, finetune, joint, quantize, reject, route, score};
 use crate::plan::{self, Plan};
 use crate::qir::{self, Program};
 use crate::report::{self, Accuracy, ClassAccuracy};
@@ -37,6 +38,8 @@ pub struct BuildOptions {
     pub random_calibration: Option<usize>,
     /// Remove what changes no score from the int8 program.
     pub simplify: bool,
+    /// Answer none of the classes where that is the answer.
+    pub reject: Option<RejectOptions>,
 }
 
 /// [`BuildOptions`] with the case file's options and the defaults filled in.
@@ -47,6 +50,7 @@ struct Settings {
     qemu_samples: usize,
     random_calibration: Option<usize>,
     simplify: bool,
+    reject: Option<RejectOptions>,
 }
 
 impl Settings {
@@ -70,6 +74,7 @@ impl Settings {
             qemu_samples: options.qemu_samples.or(case.verify_samples).unwrap_or(QEMU_SAMPLES),
             random_calibration: options.random_calibration.or(case.random_calibration),
             simplify: options.simplify,
+            reject: options.reject.clone(),
         })
     }
 }
@@ -94,12 +99,25 @@ pub fn build(case: &Path, options: &BuildOptions, progress: &dyn Progress) -> Re
     build_source(&source, options, progress)
 }
 
+/// Builds the crate of several components, each from its own source.
+pub fn build_from(from: &[From], scale: HeadScale, options: &BuildOptions, progress: &dyn Progress) -> Result<Outcome> {
+    if let Some(out) = &options.out {
+        output::check_folder(out)?;
+    }
+    progress.stage("load");
+    let source = joint::open(from, scale)?;
+    build_source(&source, options, progress)
+}
+
 /// The same from a source in memory.
 pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Progress) -> Result<Outcome> {
-    let settings = Settings::resolve(source, options)?;
+    let mut settings = Settings::resolve(source, options)?;
+    let (classes, asked) = classes(source, options)?;
+    settings.route.rejecting = settings.reject.is_some().then_some(asked);
     let Settings { out, target, route: wanted, .. } = &settings;
     let name = quantize::crate_name(out)?;
-    let classes = source.classes(&options.route.classes)?;
+    let folder = settings.reject.as_ref().and_then(|r| r.background.as_deref());
+    let background = folder.map(|folder| reject::background(source, folder)).transpose()?;
     let mut notes = Vec::new();
     if settings.random_calibration.is_some() {
         notes.push("calibrated on random inputs: ranges are guesses, check the accuracy on real data".to_string());
@@ -109,9 +127,16 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
     let tuned = finetune::finetune(source, &classes, &mut cut, &wanted.finetune, progress)?;
     progress.stage("quantize");
     let samples = quantize::samples(source, &classes, settings.random_calibration, wanted.seed)?;
-    let words = words(source, &classes, &cut, &settings);
+    let words = words(source, &classes[..asked], &cut, &settings);
     let program = quantize::lower(source, &cut.graph, &classes, &samples, &name, words)?;
-    let (program, simplified) = simplify(program, target, settings.simplify)?;
+    let (mut program, simplified) = simplify(program, target, settings.simplify)?;
+    if let Some(options) = &settings.reject {
+        let all: Vec<usize> = (0..samples.len()).collect();
+        let truth = score::wanted(&samples, &all, &classes);
+        let known = background.as_ref().map(|[known, _]| known);
+        reject::calibrate(&mut program, asked, &samples, &truth, known, options.point);
+        program.verify()?;
+    }
 
     progress.stage("plan");
     let plan = plan::plan_for(&program, target)?;
@@ -119,7 +144,14 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
 
     progress.stage("score");
     let inputs = inputs(source, &classes, wanted.seed);
-    let accuracy = accuracy(source, &classes, &cut, &program, &inputs)?;
+    let (accuracy, joint) = accuracy(source, &classes, asked, &cut, &program, &inputs)?.unzip();
+    let rejected = match &settings.reject {
+        Some(options) if source.test.is_some() => {
+            let unknown = background.as_ref().map(|[_, unknown]| unknown);
+            reject::report(source, &program, &classes, &inputs, unknown, options.point)?
+        }
+        _ => None,
+    };
 
     progress.stage("emit");
     let files = emit::emit(
@@ -155,6 +187,8 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
         route: cut.route,
         finetune: tuned,
         accuracy,
+        joint: joint.flatten(),
+        reject: rejected,
         assembled: report::Assembled { params: cut.graph.params(), macs: cut.graph.macs(), channels: cut.channels },
         simplified,
         flash,
@@ -182,6 +216,17 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
     Ok(Outcome { report, refused })
 }
 
+/// The program's classes, and how many of them were asked for: with `--reject` the source's others come after them.
+fn classes(source: &Source, options: &BuildOptions) -> Result<(Vec<usize>, usize)> {
+    if options.reject.is_none() {
+        let classes = source.classes(&options.route.classes)?;
+        let asked = classes.len();
+        return Ok((classes, asked));
+    }
+    let wanted = source.any_classes(&options.route.classes)?;
+    Ok((reject::in_order(source, &wanted)?, wanted.len()))
+}
+
 /// Inputs to verify on: the wanted classes' test samples, or random ones.
 fn inputs(source: &Source, classes: &[usize], seed: u64) -> Samples {
     match &source.test {
@@ -190,23 +235,28 @@ fn inputs(source: &Source, classes: &[usize], seed: u64) -> Samples {
     }
 }
 
+/// On the samples of the first `asked` classes, whatever the scores of others; nothing for one class.
 fn accuracy(
     source: &Source,
     classes: &[usize],
+    asked: usize,
     cut: &route::Cut,
     program: &Program,
     inputs: &Samples,
-) -> Result<Option<Accuracy>> {
-    if source.test.is_none() || inputs.is_empty() {
+) -> Result<Option<(Accuracy, Option<report::Joint>)>> {
+    if source.test.is_none() || inputs.is_empty() || asked < 2 {
         return Ok(None);
     }
+    let classes = &classes[..asked];
+    let inputs = &inputs.select(&calibration::of_classes(inputs, classes));
     let indices: Vec<usize> = (0..inputs.len()).collect();
     let truth = score::wanted(inputs, &indices, classes);
     let own: Vec<usize> = (0..classes.len()).collect();
     let source_rows = score::scores(&source.graph, &source.case.input, inputs, &indices)?;
     let small_rows = score::scores(&cut.graph, &source.case.input, inputs, &indices)?;
     let raw: Vec<&[u8]> = (0..inputs.len()).map(|i| inputs.sample(i)).collect();
-    let int8: Vec<usize> = sim::run_many(program, &raw).into_iter().map(score::argmax).collect();
+    let int8_rows = sim::run_many(program, &raw);
+    let int8: Vec<usize> = int8_rows.iter().map(|row| score::argmax(row[..asked].iter().copied())).collect();
     let masked = score::masked(&source_rows, classes);
     let over_all: Vec<usize> = source_rows
         .iter()
@@ -220,18 +270,21 @@ fn accuracy(
         let (hits, n) = pairs.fold((0, 0), |(hits, n), (p, t)| (hits + usize::from(p == t), n + 1));
         (n, hits as f64 / n.max(1) as f64)
     };
-    let per_class = program.classes.iter().enumerate().map(|(k, name)| {
+    let per_class = program.classes[..asked].iter().enumerate().map(|(k, name)| {
         let (samples, source_masked) = of_class(&masked, k);
         (name.clone(), ClassAccuracy { samples, source_masked, int8: of_class(&int8, k).1 })
     });
-    Ok(Some(Accuracy {
+    let rows = joint::Rows { source: &source_rows, small: &small_rows, int8: &int8_rows };
+    let joint = joint::report(source, &cut.graph, &rows, &truth);
+    let accuracy = Accuracy {
         samples: inputs.len(),
         source_all: score::accuracy(&over_all, &truth),
         source_masked: score::accuracy(&masked, &truth),
         assembled_f32: score::accuracy(&score::masked(&small_rows, &own), &truth),
         int8: score::accuracy(&int8, &truth),
         per_class: per_class.collect(),
-    }))
+    };
+    Ok(Some((accuracy, joint)))
 }
 
 /// Only `--max-drop` makes accuracy a reason to refuse.
@@ -268,7 +321,12 @@ fn ram(plan: &Plan, stack: Option<u64>) -> report::Ram {
 
 /// The options that shape the program, for file headers.
 fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settings) -> Vec<String> {
-    let mut words = vec![format!("--classes {}", source.names(classes).join(","))];
+    let mut words: Vec<String> = source.parts.iter().map(joint::Part::word).collect();
+    if words.is_empty() {
+        words.push(format!("--classes {}", source.names(classes).join(",")));
+    } else {
+        words.push(format!("--heads {}", source.head_scale.name()));
+    }
     match cut.route.max_macs {
         Some(macs) => words.push(format!("--max-macs {macs}")),
         None => words.push(format!("--keep {}", cut.route.keep)),
@@ -288,6 +346,12 @@ fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settin
     }
     if !settings.simplify {
         words.push("--no-simplify".into());
+    }
+    if let Some(options) = &settings.reject {
+        words.push(format!("--reject {}", options.point));
+        if options.background.is_some() {
+            words.push("--background DIR".into());
+        }
     }
     words.push(format!("--seed {}", settings.route.seed));
     words

@@ -82,7 +82,7 @@ impl Cutter<'_> {
 }
 
 /// At most `most` of `all`, evenly spread.
-fn thinned(all: &[usize], most: usize) -> Vec<usize> {
+pub(super) fn thinned(all: &[usize], most: usize) -> Vec<usize> {
     let n = all.len().min(most);
     (0..n).map(|i| all[i * all.len() / n]).collect()
 }

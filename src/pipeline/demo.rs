@@ -53,6 +53,7 @@ pub fn demo(options: &DemoOptions, progress: &dyn Progress) -> Result<Outcome> {
         out: Some(options.out.clone()),
         qemu_samples: None,
         random_calibration: None,
+        reject: None,
         simplify: true,
     };
     build_source(&source, &build, progress)

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::data::{self, DataSource, InputKind, Samples};
+use crate::data::{self, Case, DataSource, InputKind, Samples};
 use crate::diag::{Diag, Result};
 use crate::exec::Batch;
 use crate::finetune::{Done, Options, logits, soft_cross_entropy, tune};
 use crate::ir::{Graph, Shape};
 use crate::pipeline::calibration::{of_classes, split};
 use crate::pipeline::route::Cut;
-use crate::pipeline::{Progress, Source, score};
+use crate::pipeline::{Progress, Source, joint, score};
 use crate::report::{Finetune, HeldOut};
 
 /// Largest learning rate of the cosine. See `docs/finetune.md` for the measurement.
@@ -191,8 +191,11 @@ struct Training {
 /// The folder asked for, else the case's training split; `None` if there is neither.
 fn training(source: &Source, wanted: &Wanted) -> Result<Option<Training>> {
     let case = &source.case;
+    if !source.parts.is_empty() {
+        return joint_training(source, wanted);
+    }
     if let Some(path) = &wanted.train {
-        return folder(source, path, wanted.distill).map(Some);
+        return folder(case, path, wanted.distill).map(Some);
     }
     if case.train.is_none() {
         return Ok(None);
@@ -200,8 +203,32 @@ fn training(source: &Source, wanted: &Wanted) -> Result<Option<Training>> {
     Ok(Some(Training { samples: case.train()?, labelled: true }))
 }
 
-fn folder(source: &Source, path: &Path, distill: bool) -> Result<Training> {
-    let case = &source.case;
+/// Each component's classes from the folder asked for, else from its own case; `None` if a case has no training data.
+fn joint_training(source: &Source, wanted: &Wanted) -> Result<Option<Training>> {
+    let mut own = Vec::with_capacity(source.parts.len());
+    for part in &source.parts {
+        own.push(match &wanted.train {
+            Some(path) => {
+                let read = folder(&part.case, path, wanted.distill)?;
+                if !read.labelled {
+                    // Pictures without classes are the same for every component.
+                    return folder(&source.case, path, wanted.distill).map(Some);
+                }
+                read.samples
+            }
+            None if part.case.train.is_none() => return Ok(None),
+            None => part.case.train()?,
+        });
+    }
+    // One folder holds the same pictures for every component; data of the cases may differ.
+    let samples = match wanted.train {
+        Some(_) => joint::union(&source.case.input, source.parts.iter().zip(&own)),
+        None => joint::pooled(&source.case.input, &source.parts, &own.iter().collect::<Vec<&Samples>>()),
+    };
+    Ok(Some(Training { samples, labelled: true }))
+}
+
+fn folder(case: &Case, path: &Path, distill: bool) -> Result<Training> {
     if distill && path.is_dir() && data::class_folders(path).is_err() {
         return Ok(Training { samples: data::unlabelled_images(path, &case.input)?, labelled: false });
     }

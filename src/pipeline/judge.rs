@@ -139,12 +139,12 @@ fn dealt(samples: &Samples, classes: &[usize]) -> Vec<(Vec<usize>, Vec<usize>)> 
     parts
 }
 
-fn is_softmax(graph: &Graph) -> bool {
+pub(super) fn is_softmax(graph: &Graph) -> bool {
     graph.node(graph.output).op == Op::Softmax
 }
 
 /// Log-probabilities of `classes` among themselves, from logits or from probabilities.
-fn log_probabilities(row: &[f32], classes: &[usize], softmax: bool) -> Vec<f64> {
+pub(super) fn log_probabilities(row: &[f32], classes: &[usize], softmax: bool) -> Vec<f64> {
     let logit = |&c: &usize| if softmax { f64::from(row[c]).max(LEAST).ln() } else { f64::from(row[c]) };
     let logits: Vec<f64> = classes.iter().map(logit).collect();
     let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);

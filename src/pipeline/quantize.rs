@@ -95,7 +95,7 @@ pub fn lower(
     name: &str,
     options: Vec<String>,
 ) -> Result<Program> {
-    let provenance = Provenance { models: vec![(source.model_name.clone(), source.sha256.clone())], options };
+    let provenance = Provenance { models: source.models(), options };
     quantize::quantize(
         graph,
         &source.case.input,

@@ -13,7 +13,7 @@ use crate::library::{self, Relevance};
 use crate::pipeline::calibration::{self, split};
 use crate::pipeline::cutter::{Cutter, Effort};
 use crate::pipeline::finetune::{self, FinetuneOptions};
-use crate::pipeline::{Progress, Source, widths};
+use crate::pipeline::{Progress, Source, joint, reject, widths};
 use crate::report;
 use crate::route;
 
@@ -97,6 +97,8 @@ pub struct Wanted {
     pub refit: bool,
     /// Training after the refit.
     pub finetune: finetune::Wanted,
+    /// How many of the classes are wanted, if others are there to be rejected; those come last.
+    pub rejecting: Option<usize>,
     /// Seed of every random choice.
     pub seed: u64,
 }
@@ -134,6 +136,7 @@ impl RouteOptions {
             library: self.library.clone(),
             refit: self.refit.or(case.refit).unwrap_or(true),
             finetune: self.finetune.resolve(source, seed)?,
+            rejecting: None,
             seed,
         })
     }
@@ -156,7 +159,9 @@ pub struct Cut {
 
 /// Cuts the routes of `classes` (indices into the source's) out of `source`.
 pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn Progress) -> Result<Cut> {
-    let whole = classes.iter().copied().eq(0..source.graph.classes());
+    // The classes of a joint source are the wanted ones of its components.
+    let whole =
+        source.parts.is_empty() && options.rejecting.is_none() && classes.iter().copied().eq(0..source.graph.classes());
     let limited = options.max_drop.is_some() || options.max_macs.is_some();
     let keep = options.keep.or_else(|| (whole && !limited).then_some(1.0));
     if keep == Some(1.0) {
@@ -172,6 +177,10 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
             let record = report::Route { refit: options.refit, ..report::Route::of(keep, "--keep") };
             (cutter.uniform(keep), record)
         }
+        None if options.rejecting.is_some() && !limited => {
+            progress.stage("search");
+            reject::search(&cutter, options.rejecting.unwrap_or_default())?
+        }
         None => widths::search(&cutter, options, progress)?,
     };
     progress.stage("assemble and refit");
@@ -182,7 +191,9 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
     let start = || cutter.fitted(&route, &split(calibration, classes).fit, Effort::Full);
     let start = options.finetune.any().then(start).transpose()?;
     let channels = channels(source, &route);
-    Ok(Cut { graph, start, route: record, channels, method: Some(relevance.method.clone()) })
+    let mut cut = Cut { graph, start, route: record, channels, method: Some(relevance.method.clone()) };
+    joint::rescale_cut(source, &mut cut)?;
+    Ok(cut)
 }
 
 /// All channels, only the head cut to the classes.

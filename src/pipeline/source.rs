@@ -7,6 +7,7 @@ use crate::diag::{Diag, Result};
 use crate::ir::groups::{Groups, channel_groups};
 use crate::ir::{Graph, pass};
 use crate::load;
+use crate::pipeline::{HeadScale, Part};
 
 /// A case file, its network and its samples.
 #[derive(Debug, Clone)]
@@ -27,6 +28,10 @@ pub struct Source {
     pub calibration: Option<Samples>,
     /// The test split, if the case has one.
     pub test: Option<Samples>,
+    /// The components, if the network was joined from several; else empty.
+    pub parts: Vec<Part>,
+    /// How the components' scores come to one scale.
+    pub head_scale: HeadScale,
 }
 
 impl Source {
@@ -61,7 +66,18 @@ impl Source {
         case.input.check_model([input.h, input.w, input.c]).map_err(|d| Box::new(d.at(case.path.display())))?;
         case.check_classes(graph.classes())?;
         let groups = channel_groups(&graph);
-        Ok(Self { case, model_path, model_name, sha256: loaded.sha256, graph, groups, calibration: None, test: None })
+        Ok(Self {
+            case,
+            model_path,
+            model_name,
+            sha256: loaded.sha256,
+            graph,
+            groups,
+            calibration: None,
+            test: None,
+            parts: Vec::new(),
+            head_scale: HeadScale::default(),
+        })
     }
 
     /// The calibration split, or why there is none.
@@ -77,18 +93,35 @@ impl Source {
 
     /// The wanted classes as indices, in the order given; all classes for no tokens.
     pub fn classes(&self, tokens: &[String]) -> Result<Vec<usize>> {
+        let classes = self.any_classes(tokens)?;
+        if classes.len() < 2 {
+            return Diag::new("classes/one", "one class makes no classifier")
+                .expected("at least two classes", classes.len())
+                .help("name a second class, or build a detector for this one with --reject")
+                .err();
+        }
+        Ok(classes)
+    }
+
+    /// The same, where one class will do.
+    pub(super) fn any_classes(&self, tokens: &[String]) -> Result<Vec<usize>> {
         let tokens = if tokens.is_empty() { self.case.classes.clone().unwrap_or_default() } else { tokens.to_vec() };
         if tokens.is_empty() {
             return Ok((0..self.graph.classes()).collect());
         }
-        let classes = crate::data::resolve_classes(&self.case.label_names, &tokens)?;
-        if classes.len() < 2 {
-            return Diag::new("classes/one", "one class makes no classifier")
-                .expected("at least two classes", classes.len())
-                .help("name a second class; a detector for a single class is not supported yet")
-                .err();
+        crate::data::resolve_classes(&self.case.label_names, &tokens)
+    }
+
+    /// File name and hash of every model behind the network.
+    pub fn models(&self) -> Vec<(String, String)> {
+        let mut models: Vec<(String, String)> = Vec::new();
+        for part in &self.parts {
+            let model = (part.model_name.clone(), part.sha256.clone());
+            if !models.contains(&model) {
+                models.push(model);
+            }
         }
-        Ok(classes)
+        if models.is_empty() { vec![(self.model_name.clone(), self.sha256.clone())] } else { models }
     }
 
     /// Names of `classes`.

@@ -30,6 +30,7 @@ fn program(input: usize, layers: Vec<(Op, Vec<u32>, usize)>) -> Program {
         input_kind: InputKind::U8,
         output: TensorId(tensors.len() as u32 - 1),
         classes: Vec::new(),
+        reject: None,
         tensors,
         layers: program_layers,
         provenance: Provenance::default(),

@@ -14,7 +14,7 @@ use crate::qir::Program;
 const MAGIC: &[u8; 8] = b"FRATCQIR";
 
 /// Changes whenever the types of a program do.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes of a SHA-256.
 const DIGEST: usize = 32;

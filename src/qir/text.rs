@@ -38,7 +38,11 @@ impl fmt::Display for Program {
             }
             writeln!(f, " {:?}", layer.name)?;
         }
-        writeln!(f, "output %{} {:?}", self.output.0, self.classes)
+        writeln!(f, "output %{} {:?}", self.output.0, self.classes)?;
+        match self.reject {
+            Some(reject) => writeln!(f, "reject wanted={} threshold={}", reject.wanted, reject.threshold),
+            None => Ok(()),
+        }
     }
 }
 

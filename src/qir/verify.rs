@@ -2,7 +2,8 @@
 //!
 //! 1. *names*: the program's name is a crate name (lower-case ASCII letters, digits, `-`, `_`; a letter first;
 //!    no Rust keyword); layer names are unique and not empty; there is one distinct class name per score, and
-//!    the output is `[1, 1, classes]`;
+//!    the output is `[1, 1, classes]`; where inputs may be rejected, some but not all classes are wanted and the
+//!    threshold is one that scores can reach;
 //! 2. *order*: tensor 0 is the input; every other tensor is written by exactly one layer, before it is read;
 //!    every id is in range;
 //! 3. *sizes*: no dimension and no part of a window is zero; no tensor has more than [`MAX_LEN`] values;
@@ -23,7 +24,7 @@ use std::collections::BTreeSet;
 
 use crate::diag::{Diag, Result};
 use crate::qir::{
-    Add, AvgPool, Bias, Conv, Dense, Hwc, InputKind, Layer, Op, PadValue, Program, Quant, Requant, Window,
+    Add, AvgPool, Bias, Conv, Dense, Hwc, InputKind, Layer, Op, PadValue, Program, Quant, Reject, Requant, Window,
 };
 
 /// Values in the largest tensor: more never fits a microcontroller, and offsets stay far from overflow.
@@ -135,6 +136,17 @@ impl Program {
             return Diag::new("qir/class-count", "the output is not one score per class")
                 .expected(expected, output.shape)
                 .err();
+        }
+        if let Some(Reject { wanted, threshold }) = self.reject {
+            let (wanted, most) = (wanted as usize, self.classes.len().saturating_sub(1));
+            if !(1..=most).contains(&wanted) || !(-255..=255).contains(&threshold) {
+                return Diag::new("qir/reject", "the wanted classes or the threshold to reject by are out of range")
+                    .expected(
+                        format!("1 to {most} of the classes, and -255 to 255"),
+                        format!("{wanted} and {threshold}"),
+                    )
+                    .err();
+            }
         }
         if self.classes.iter().collect::<BTreeSet<_>>().len() != self.classes.len() {
             return Diag::new("qir/class-names", "two classes have the same name").err();

@@ -37,13 +37,13 @@ pub(super) struct Stage {
     pub bounds: Bounds,
 }
 
-/// The layers of `graph` in execution order. Input and flatten are none.
+/// The layers of `graph` in execution order. Input, views of it (affines) and flatten are none.
 pub(super) fn stages(graph: &Graph) -> Vec<Stage> {
     let consumers = graph.consumers();
     let mut joined = vec![false; graph.nodes.len()];
     let mut stages = Vec::new();
     for id in graph.ids() {
-        if joined[id.index()] || matches!(graph.node(id).op, Op::Input | Op::Flatten) {
+        if joined[id.index()] || matches!(graph.node(id).op, Op::Input | Op::Flatten | Op::Affine(_)) {
             continue;
         }
         let mut stage = Stage { node: id, output: id, bounds: Bounds::NONE };

@@ -54,6 +54,7 @@ pub(super) fn lower(prepared: &Prepared, stages: &[Stage], ranges: &Ranges, labe
         layers,
         output,
         classes: labels.classes.to_vec(),
+        reject: None,
         provenance: labels.provenance,
     })
 }
@@ -95,10 +96,9 @@ impl Builder<'_> {
         let input = self.memory[source.index()];
         let op = match &node.op {
             Float::Conv(_) | Float::Dense(_) => {
-                let reader = if source == prepared.graph.input() {
-                    Reader::raw(&prepared.input)
-                } else {
-                    Reader::tensor(self.quant(source)?, input.c)
+                let reader = match prepared.raw(source) {
+                    Some(map) => Reader::raw(&map),
+                    None => Reader::tensor(self.quant(source)?, input.c),
                 };
                 let place =
                     Place { name: &node.name, reader: &reader, input, output: shape, quant, bounds: stage.bounds };
@@ -143,6 +143,9 @@ impl Builder<'_> {
 
     fn tensor(&self, id: NodeId) -> Result<TensorId> {
         let id = self.stored(id);
+        if self.prepared.raw(id).is_some() {
+            return Ok(TensorId(0));
+        }
         self.ids[id.index()].map_or_else(|| unexpected(&self.prepared.graph.node(id).name, &Float::Input), Ok)
     }
 

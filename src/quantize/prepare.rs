@@ -1,10 +1,12 @@
 //! Rewrites the float graph into what the int8 program has layers for.
 //!
 //! In: a simplified graph (batch norm folded where it can be) and the input map. Out: an equal graph without
-//! softmax, affine or pad nodes, in which only convolutions and dense layers read the raw input.
+//! softmax, pad or affine nodes but views of the input, in which only convolutions and dense layers read the raw
+//! input. A view is an affine on the raw input: what one of several branches takes the input for. Its readers fold
+//! it, each branch its own, and nothing is stored for it.
 //!
 //! Order, and why: softmax goes first, because it changes no arg-max and nothing else may end the network;
-//! an affine on the input joins the input map; zero borders move into the windows that read them, so that
+//! an affine that alone reads the input joins the input map; zero borders move into the windows that read them, so that
 //! they do not become layers; what is left of affines and borders becomes a depthwise 1×1 convolution; last,
 //! readers of the raw input that cannot fold it get such a convolution in front.
 
@@ -16,10 +18,22 @@ use crate::quantize::fold_input::InputMap;
 /// A graph ready to be lowered.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Prepared {
-    /// Without softmax, affine and pad.
+    /// Without softmax, pad, and affines other than views of the input.
     pub graph: Graph,
     /// What the raw input stands for.
     pub input: InputMap,
+}
+
+impl Prepared {
+    /// What the raw input stands for to readers of `id`, if `id` is the input or a view of it.
+    pub fn raw(&self, id: NodeId) -> Option<InputMap> {
+        let node = self.graph.node(id);
+        match &node.op {
+            Op::Input => Some(self.input.clone()),
+            Op::Affine(affine) if node.inputs[0] == self.graph.input() => Some(self.input.then(affine)),
+            _ => None,
+        }
+    }
 }
 
 /// Rewrites `graph`.
@@ -35,11 +49,12 @@ pub(super) fn prepare(graph: &Graph, input: InputMap) -> Result<Prepared> {
     input.verify()?;
     merge_pads(&mut graph);
     graph.prune_dead();
-    for i in 0..graph.nodes.len() {
+    let views = views(&graph);
+    for (i, view) in views.into_iter().enumerate() {
         let read = graph.nodes[i].inputs.first().map_or(0, |&id| graph.shape(id).c);
         let node = &mut graph.nodes[i];
         match &node.op {
-            Op::Affine(affine) => node.op = Op::Conv(scaling(affine, [0; 4])),
+            Op::Affine(affine) if !view => node.op = Op::Conv(scaling(affine, [0; 4])),
             Op::Pad(pad) => node.op = Op::Conv(scaling(&identity(read), pad.pad)),
             _ => {}
         }
@@ -48,6 +63,31 @@ pub(super) fn prepare(graph: &Graph, input: InputMap) -> Result<Prepared> {
     graph.verify()?;
     refuse_scattered_features(&graph)?;
     Ok(Prepared { graph, input })
+}
+
+/// Which nodes are views of the input: affines on it whose readers can all fold them.
+fn views(graph: &Graph) -> Vec<bool> {
+    let consumers = graph.consumers();
+    let is_view = |id: NodeId| {
+        let node = graph.node(id);
+        matches!(node.op, Op::Affine(_))
+            && node.inputs[0] == graph.input()
+            && id != graph.output
+            && consumers[id.index()].iter().all(|&reader| folds(graph, &consumers, reader))
+    };
+    graph.ids().map(is_view).collect()
+}
+
+/// Whether the node, which reads the raw input or a view of it, takes an input map into its weights; what is left of
+/// affines and borders does, since it becomes a convolution.
+fn folds(graph: &Graph, consumers: &[Vec<NodeId>], id: NodeId) -> bool {
+    match &graph.node(id).op {
+        Op::Conv(_) | Op::Dense(_) | Op::Affine(_) | Op::Pad(_) => true,
+        Op::Flatten => {
+            id != graph.output && consumers[id.index()].iter().all(|&c| matches!(graph.node(c).op, Op::Dense(_)))
+        }
+        _ => false,
+    }
 }
 
 /// One error that names every node without an int8 form.
@@ -211,14 +251,7 @@ fn scaling(affine: &Affine, pad: [usize; 4]) -> Conv {
 /// Puts a depthwise 1×1 convolution between the raw input and readers that cannot fold the input map.
 fn give_readers_a_tensor(graph: Graph) -> Result<Graph> {
     let consumers = graph.consumers();
-    let folds = |id: NodeId| match &graph.node(id).op {
-        Op::Conv(_) | Op::Dense(_) => true,
-        Op::Flatten => {
-            id != graph.output && consumers[id.index()].iter().all(|&c| matches!(graph.node(c).op, Op::Dense(_)))
-        }
-        _ => false,
-    };
-    let needy: Vec<NodeId> = consumers[0].iter().copied().filter(|&id| !folds(id)).collect();
+    let needy: Vec<NodeId> = consumers[0].iter().copied().filter(|&id| !folds(&graph, &consumers, id)).collect();
     if needy.is_empty() {
         return Ok(graph);
     }

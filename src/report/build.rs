@@ -28,6 +28,10 @@ pub struct Build {
     pub finetune: Option<Finetune>,
     /// On the test split; `null` without one.
     pub accuracy: Option<Accuracy>,
+    /// The components, if there are several sources; `null` otherwise and without a test split.
+    pub joint: Option<Joint>,
+    /// How well inputs of no wanted class are told, with `--reject`; `null` otherwise and without a test split.
+    pub reject: Option<Reject>,
     /// The small network.
     pub assembled: Assembled,
     /// What exact simplification took out of the int8 program; `null` if it was switched off.
@@ -135,6 +139,86 @@ pub struct ClassAccuracy {
     pub source_masked: f64,
     /// The emitted int8 program.
     pub int8: f64,
+}
+
+/// Several components as one network. Accuracies are means over classes of the share of right answers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Joint {
+    /// In the order given.
+    pub components: Vec<Component>,
+    /// Multiply-accumulates that components share: their sum less those of the whole.
+    pub shared_macs: u64,
+    /// Weights and biases likewise.
+    pub shared_params: usize,
+    /// Every source on its own classes alone, mean over all classes: what no assembly can be better than by much.
+    pub mean_class_alone: f64,
+    /// The uncut sources side by side, on one scale, over all classes.
+    pub mean_class_source: f64,
+    /// The small float network.
+    pub mean_class_f32: f64,
+    /// The emitted int8 program.
+    pub mean_class_int8: f64,
+}
+
+/// One component, judged on its own classes alone.
+#[derive(Debug, Clone, Serialize)]
+pub struct Component {
+    /// Its case's name.
+    pub name: String,
+    /// The model's file name.
+    pub model: String,
+    /// Of the model's bytes.
+    pub sha256: String,
+    /// Its classes.
+    pub classes: Vec<String>,
+    /// Multiply-accumulates of its branch alone.
+    pub macs: u64,
+    /// Weights and biases of its branch alone.
+    pub params: usize,
+    /// The uncut source.
+    pub source_alone: f64,
+    /// The small float network's branch.
+    pub assembled_alone: f64,
+    /// The emitted int8 program's branch.
+    pub int8_alone: f64,
+}
+
+/// Wanted samples against others, on the test split, by the int8 program's margins.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reject {
+    /// What the threshold was chosen by, on calibration samples.
+    pub point: String,
+    /// In steps of the scores.
+    pub threshold: i32,
+    /// Test samples of wanted classes.
+    pub wanted_samples: usize,
+    /// Test samples of the source's other classes.
+    pub other_samples: usize,
+    /// Share of wanted samples that are taken for a wanted class, at the threshold.
+    pub recall: f64,
+    /// Share of wanted samples that are taken for their own class.
+    pub right: f64,
+    /// Share of other samples that are taken for a wanted class.
+    pub false_accepts: f64,
+    /// The same for each other class.
+    pub false_accepts_per_class: BTreeMap<String, f64>,
+    /// The same for background images that the threshold was not chosen on; `null` without.
+    pub false_accepts_background: Option<f64>,
+    /// The emitted int8 program, at every threshold.
+    pub int8: Detection,
+    /// The uncut source by its own probability of the wanted classes, at every threshold.
+    pub source: Detection,
+}
+
+/// A detector at every threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Detection {
+    /// Area under the curve of recall over false accepts.
+    pub auc: f64,
+    /// Recall at 1 % false accepts of these samples.
+    pub recall_at_1: f64,
+    /// Recall at 5 %.
+    pub recall_at_5: f64,
 }
 
 /// The small network.

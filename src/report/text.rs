@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::build::{Accuracy, Build, Finetune, Simplified};
+use super::build::{Accuracy, Build, Finetune, Joint, Reject, Simplified};
 
 impl fmt::Display for Build {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,7 +23,14 @@ impl fmt::Display for Build {
         }
         match &self.accuracy {
             Some(accuracy) => write_accuracy(accuracy, f)?,
+            None if self.reject.is_some() => {}
             None => writeln!(f, "accuracy  not measured: no test samples")?,
+        }
+        if let Some(reject) = &self.reject {
+            write_reject(reject, f)?;
+        }
+        if let Some(joint) = &self.joint {
+            write_joint(joint, f)?;
         }
         if let Some(simplified) = &self.simplified {
             writeln!(f, "simplify  {simplified}")?;
@@ -120,6 +127,61 @@ fn write_accuracy(accuracy: &Accuracy, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     )?;
     for (name, class) in &accuracy.per_class {
         writeln!(f, "          {name}: int8 {}, source masked {}", percent(class.int8), percent(class.source_masked))?;
+    }
+    Ok(())
+}
+
+fn write_joint(joint: &Joint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "together  mean over classes: int8 {}, float {}, uncut {}, each source alone {}",
+        percent(joint.mean_class_int8),
+        percent(joint.mean_class_f32),
+        percent(joint.mean_class_source),
+        percent(joint.mean_class_alone)
+    )?;
+    for part in &joint.components {
+        writeln!(
+            f,
+            "          {} ({}): alone int8 {}, uncut {}, {} MACs",
+            part.name,
+            part.classes.join(","),
+            percent(part.int8_alone),
+            percent(part.source_alone),
+            grouped(part.macs)
+        )?;
+    }
+    if joint.shared_macs > 0 {
+        writeln!(f, "          {} MACs are shared", grouped(joint.shared_macs))?;
+    }
+    Ok(())
+}
+
+fn write_reject(reject: &Reject, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "reject    {}, margin {}: recall {}, false accepts {}; {} wanted and {} other test samples",
+        reject.point,
+        reject.threshold,
+        percent(reject.recall),
+        percent(reject.false_accepts),
+        reject.wanted_samples,
+        reject.other_samples
+    )?;
+    for (what, d) in [("int8", reject.int8), ("source", reject.source)] {
+        writeln!(
+            f,
+            "          {what}: area under the curve {:.4}, recall {} at 1 % false accepts, {} at 5 %",
+            d.auc,
+            percent(d.recall_at_1),
+            percent(d.recall_at_5)
+        )?;
+    }
+    for (name, share) in reject.false_accepts_per_class.iter().filter(|(_, share)| **share > 0.0) {
+        writeln!(f, "          {name}: false accepts {}", percent(*share))?;
+    }
+    if let Some(share) = reject.false_accepts_background {
+        writeln!(f, "          background: false accepts {}", percent(share))?;
     }
     Ok(())
 }

@@ -69,6 +69,7 @@ impl Builder {
             layers: Vec::new(),
             output: TensorId(0),
             classes: Vec::new(),
+            reject: None,
             provenance: Provenance {
                 models: vec![(format!("{name}.onnx"), format!("{:064x}", u64::from(seed) * 0x9e37_79b9))],
                 options: vec!["--classes".into(), "a,b".into()],

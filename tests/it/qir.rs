@@ -211,7 +211,7 @@ fn damaged_files_are_named() {
     check(&error(&[&bytes[..], &[0]].concat()), &["qir/damaged"]);
     let mut version = bytes.clone();
     version[8] = 77;
-    check(&error(&version), &["expected 1, found 77", "qir/wrong-version"]);
+    check(&error(&version), &["expected 2, found 77", "qir/wrong-version"]);
     let mut flipped = bytes.clone();
     flipped[bytes.len() / 2] ^= 1;
     check(&error(&flipped), &["qir/damaged", "checksum"]);

@@ -29,6 +29,7 @@ pub(super) fn cut(program: &Program, kept: &[Vec<bool>], needed: &[bool]) -> Pro
         tensors,
         output: ids[program.output.index()].unwrap_or(program.output),
         classes: program.classes.clone(),
+        reject: program.reject,
         provenance: program.provenance.clone(),
     }
 }

@@ -1,0 +1,101 @@
+//! Crates that may answer none of the wanted classes.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use fratc::qir::{self, Reject};
+use serde_json::Value;
+
+use crate::shared::{shared, tell};
+
+fn fratc(words: &[&str]) -> (Option<Value>, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_fratc")).args(words).args(["--json", "--quiet"]).output().expect("fratc runs");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    (serde_json::from_slice(&output.stdout).ok(), errors)
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().expect("a number")
+}
+
+/// Builds a detector; the report.
+fn detector(case: &Path, out: &Path, more: &[&str]) -> Value {
+    let words = ["build", case.to_str().expect("UTF-8"), "--out", out.to_str().expect("UTF-8"), "--reject"];
+    let (report, errors) = fratc(&[&words, more, &["--target", "qemu-m4"]].concat());
+    let report = report.unwrap_or_else(|| unreachable!("no report: {errors}"));
+    assert_eq!(report["verify"]["host"]["mismatches"], 0, "{report:#}");
+    report
+}
+
+#[test]
+fn the_answer_is_the_best_wanted_class_far_enough_above_the_others() {
+    let reject = Reject { wanted: 2, threshold: 3 };
+    assert_eq!(reject.answer(&[5, 9, 6, -7]), Some(1));
+    assert_eq!(reject.answer(&[5, 8, 6, -7]), None);
+    assert_eq!(reject.answer(&[9, 9, 6, -7]), Some(0));
+    assert_eq!(Reject { wanted: 2, threshold: -2 }.answer(&[4, 3, 6, 0]), Some(0));
+    assert_eq!(reject.margin(&[-128, -128, 127]), -255);
+}
+
+#[test]
+fn a_detector_for_one_class_is_nearly_as_good_as_its_source() {
+    let Some(case) = shared("cases/cnn_fmnist.toml") else { return };
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let out = dir.path().join("trouser");
+    let report = detector(&case, &out, &["--classes", "Trouser", "--keep", "0.25", "--verify-samples", "2"]);
+    assert_eq!(report["accuracy"], Value::Null, "one class has no accuracy");
+    let reject = &report["reject"];
+    assert!(number(&reject["int8"]["auc"]) >= number(&reject["source"]["auc"]) - 0.01, "{reject:#}");
+    assert!(number(&reject["int8"]["recall_at_1"]) >= 0.95, "{reject:#}");
+    assert!(number(&reject["recall"]) >= 0.94 && number(&reject["false_accepts"]) <= 0.02, "{reject:#}");
+    assert!(number(&report["assembled"]["macs"]) <= 0.3 * number(&report["model"]["macs"]));
+    let library = fs::read_to_string(out.join("src/lib.rs")).expect("the crate");
+    let threshold = format!("pub const THRESHOLD: i32 = {};", reject["threshold"]);
+    assert!(library.contains(&threshold) && library.contains("pub const WANTED: usize = 1;"), "{library}");
+    let program = qir::load(&out.join("fratc/program.int8")).expect("the program");
+    assert_eq!(program.reject.expect("rejects").wanted, 1);
+    // The crate's own tests, which ask it for answers.
+    let test = Command::new("cargo")
+        .current_dir(&out)
+        .env("CARGO_TARGET_DIR", dir.path().join("target"))
+        .env_remove("CARGO_BUILD_TARGET")
+        .args(["test", "--offline", "--quiet", "--test", "golden"])
+        .output()
+        .expect("cargo runs");
+    let said = String::from_utf8_lossy(&test.stdout).into_owned() + &String::from_utf8_lossy(&test.stderr);
+    assert!(test.status.success() && said.contains("2 passed"), "{said}");
+}
+
+#[test]
+fn what_cannot_reject_says_so() {
+    let Some(case) = shared("cases/cnn_fmnist.toml") else { return };
+    let case = case.to_str().expect("UTF-8");
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let out = dir.path().join("crate");
+    let build = ["build", case, "--out", out.to_str().expect("UTF-8"), "--target", "qemu-m4"];
+    let (_, errors) = fratc(&[&build[..], &["--reject"]].concat());
+    assert!(errors.contains("reject/no-others"), "{errors}");
+    let (_, errors) = fratc(&[&build[..], &["--classes", "1"]].concat());
+    assert!(errors.contains("classes/one") && errors.contains("--reject"), "{errors}");
+    let (_, errors) = fratc(&[&build[..], &["--classes", "1", "--recall", "95%"]].concat());
+    assert!(errors.contains("--reject"), "{errors}");
+    assert!(!out.exists());
+}
+
+/// `cargo test --release --test it -- --ignored --nocapture detectors_of_the_pack`
+#[test]
+#[ignore = "a measurement of minutes"]
+fn detectors_of_the_pack() {
+    for (case, classes) in [("cnn_fmnist", "Trouser"), ("dscnn_kws", "Yes,No"), ("vgg_cifar", "ship")] {
+        let Some(path) = shared(&format!("cases/{case}.toml")) else { return };
+        let dir = tempfile::tempdir().expect("temporary folder");
+        for keep in ["0.25", "0.5", "0.75"] {
+            let report = detector(&path, &dir.path().join("crate"), &["--classes", classes, "--keep", keep]);
+            let (reject, share) =
+                (&report["reject"], number(&report["assembled"]["macs"]) / number(&report["model"]["macs"]));
+            tell(&format!("{case} {classes} keep {keep}, {:.1} % of the MACs: {reject:#}", share * 100.0));
+        }
+    }
+}
