@@ -1,5 +1,7 @@
 //! Shapes, windows and the element types a kernel can read.
 
+use core::ops::Range;
+
 /// Shape of a tensor: rows, columns, channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hwc {
@@ -41,6 +43,46 @@ impl Window {
             y.wrapping_mul(self.stride[0]).wrapping_sub(self.pad[0]),
             x.wrapping_mul(self.stride[1]).wrapping_sub(self.pad[1]),
         ]
+    }
+
+    /// Rows of an input of `height` rows that the output rows `rows` read, from the first to the last.
+    #[inline(always)]
+    pub fn rows_read(&self, rows: &Range<usize>, height: usize) -> Range<usize> {
+        let extent = self.kernel[0]
+            .saturating_sub(1)
+            .wrapping_mul(self.dilation[0])
+            .wrapping_add(1);
+        let last = rows.end.saturating_sub(1).wrapping_mul(self.stride[0]);
+        let start = rows
+            .start
+            .wrapping_mul(self.stride[0])
+            .saturating_sub(self.pad[0]);
+        let end = last
+            .wrapping_add(extent)
+            .saturating_sub(self.pad[0])
+            .min(height);
+        start.min(end)..end
+    }
+
+    /// The output rows `rows` as a layer of their own: the shapes of its input, which are the rows that
+    /// [`Window::rows_read`] says, and of its output, and its window.
+    #[inline(always)]
+    pub fn band(&self, input: Hwc, output: Hwc, rows: &Range<usize>) -> (Hwc, Hwc, Window) {
+        let read = self.rows_read(rows, input.h);
+        let above = rows.start.wrapping_mul(self.stride[0]);
+        let mut window = *self;
+        window.pad[0] = self.pad[0].saturating_sub(above);
+        (
+            Hwc {
+                h: read.end.wrapping_sub(read.start),
+                ..input
+            },
+            Hwc {
+                h: rows.end.wrapping_sub(rows.start),
+                ..output
+            },
+            window,
+        )
     }
 
     /// Whether all columns of a window that starts at column `left` are inside `width` and side by side.

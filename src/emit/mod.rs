@@ -9,7 +9,7 @@
 //! - `names`: identifiers for layers
 //! - `text`: literals and the line breaks of `rustfmt`
 //! - `layer`: one function per layer, one file per operator
-//! - `schedule`: `src/layers.rs`
+//! - `schedule`: `src/layers.rs`; `bands`: layers that run some rows at a time
 //! - `library`: `src/lib.rs`
 //! - `kernels`: `src/kernels/`, copied from the runtime
 //! - `bare_metal`: the example, `memory.x` and `.cargo/config.toml`
@@ -17,6 +17,7 @@
 //!
 //! Everything that does not depend on the program is a file under `templates/`.
 
+mod bands;
 pub mod bare_metal;
 mod golden;
 mod kernels;

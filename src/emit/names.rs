@@ -8,9 +8,9 @@ use crate::qir::Program;
 const MAX_CHARS: usize = 36;
 
 /// Names with a meaning of their own in `src/layers.rs`.
-const RESERVED: [&str; 17] = [
-    "run", "region", "pair", "regions", "hwc", "window", "to_i8", "to_i32", "x", "y", "a", "b", "parts", "memory",
-    "input", "scores", "observe",
+const RESERVED: [&str; 26] = [
+    "run", "region", "pair", "regions", "split", "hwc", "window", "rows_of", "bytes_of", "to_i8", "to_i32", "x", "y",
+    "a", "b", "t", "parts", "memory", "input", "scores", "observe", "band", "rows", "taps", "from", "to",
 ];
 
 /// Rust's keywords of all editions.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::EmittedFile;
+use super::bands;
 use super::layer::{Context, Support, function};
 use super::text::{call, filled, range};
 use crate::plan::{Home, Plan};
@@ -36,12 +37,13 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
         kernels.extend(layer.kernels);
         support.extend(layer.support);
         tables.extend(layer.tables);
-        steps.push(turn(program, plan, &context));
+        steps.push(bands::turn(program, plan, &context).unwrap_or_else(|| turn(program, plan, &context)));
     }
     let has_region = steps.iter().any(|step| step.contains(" region("));
     let has_pair = steps.iter().any(|step| step.contains(" pair("));
     let has_split = steps.iter().any(|step| step.contains(" split("));
     let has_regions = has_pair || steps.iter().any(|step| step.contains(" regions("));
+    let has_bands = plan.steps.iter().any(|step| step.bands.is_some());
     let has_any = has_region || has_regions || has_split;
     let memory = if has_any { "memory" } else { "_memory" };
     let input = if program.layers.iter().any(|l| l.inputs.contains(&program.input())) { "input" } else { "_input" };
@@ -65,6 +67,7 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
         (has_pair, include_str!("templates/pair.rs")),
         (has_regions, include_str!("templates/regions.rs")),
         (has_split, include_str!("templates/split.rs")),
+        (has_bands, include_str!("templates/bands.rs")),
         (support.contains(&Support::Hwc), include_str!("templates/hwc.rs")),
         (support.contains(&Support::Window), include_str!("templates/window.rs")),
         (support.contains(&Support::U8s), include_str!("templates/u8s.rs")),

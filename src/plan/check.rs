@@ -1,5 +1,6 @@
 //! The invariants of a plan.
 
+use super::bands::Rows;
 use super::{ALIGN, Home, Placement, Plan, Scratch, kernel};
 use crate::diag::{Diag, Result};
 use crate::qir::Program;
@@ -9,7 +10,8 @@ impl Plan {
     /// 1. the steps are the program's layers, in order;
     /// 2. every tensor but the input and the scores has a place, aligned, inside the arena and as long as the tensor;
     /// 3. it is alive from the step that writes it to the last that reads it;
-    /// 4. two tensors alive at one step share no byte, unless one replaces the other there, at the same offset;
+    /// 4. two tensors alive at one step share no byte, unless one replaces the other there, at the same offset, or lies
+    ///    over it, its layer runs in bands, and no band writes what it or a later one reads;
     /// 5. a step has the scratch memory that its kernel asks for, inside the arena, aligned, and sharing no byte with a
     ///    tensor alive at the step.
     ///
@@ -41,7 +43,9 @@ impl Plan {
         }
         for (i, a) in self.placements.iter().enumerate() {
             for b in &self.placements[i + 1..] {
-                if overlap(a, b) && !self.replaces(a, b) && !self.replaces(b, a) {
+                let [ab, ba] =
+                    [(a, b), (b, a)].map(|(new, old)| self.replaces(new, old) || self.follows(program, new, old));
+                if overlap(a, b) && !ab && !ba {
                     let (a, b) = (&program.tensor(a.tensor).name, &program.tensor(b.tensor).name);
                     return invalid(format!("tensors `{a}` and `{b}` are alive together and share bytes"));
                 }
@@ -74,6 +78,19 @@ impl Plan {
         let step = &self.steps[new.first_step];
         let replaced = step.in_place.map(|input| step.reads[input]);
         replaced == Some(old.tensor) && old.last_step == new.first_step && old.offset == new.offset
+    }
+}
+
+impl Plan {
+    /// Whether `new` is written over `old` at `old`'s last step, band by band.
+    fn follows(&self, program: &Program, new: &Placement, old: &Placement) -> bool {
+        let step = &self.steps[new.first_step];
+        let (Some(bands), [read]) = (step.bands, &step.reads[..]) else { return false };
+        let Some(rows) = Rows::of(program, &program.layers[step.layer], step.kernel) else { return false };
+        *read == old.tensor
+            && old.last_step == new.first_step
+            && bands.rows > 0
+            && rows.allow(bands, new.offset, old.offset)
     }
 }
 

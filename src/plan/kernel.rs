@@ -94,7 +94,7 @@ fn rows_cost(conv: &Conv, input: Hwc, output: Hwc) -> usize {
 }
 
 /// The runtime's form of a window.
-fn window(window: &Window) -> fratc_runtime::shape::Window {
+pub(super) fn window(window: &Window) -> fratc_runtime::shape::Window {
     let Window { kernel, stride, dilation, pad } = *window;
     fratc_runtime::shape::Window { kernel, stride, dilation, pad }
 }
@@ -111,6 +111,17 @@ pub(super) fn scratch_bytes(program: &Program, layer: &Layer, kernel: Kernel) ->
             dsp::depthwise::scratch_bytes(input.c, conv.window.kernel[0] * conv.window.kernel[1])
         }
         _ => 0,
+    }
+}
+
+/// Output rows that `kernel` does at once: fewer cost it nearly as much.
+pub(super) fn band_unit(kernel: Kernel, output: Hwc) -> usize {
+    match kernel {
+        // Positions go by eights over the ends of rows.
+        Kernel::DspConv => (1..dsp::dot::POSITIONS)
+            .find(|rows| (rows * output.w).is_multiple_of(dsp::dot::POSITIONS))
+            .unwrap_or(dsp::dot::POSITIONS),
+        Kernel::Portable | Kernel::DspRows | Kernel::DspDepthwise => 1,
     }
 }
 

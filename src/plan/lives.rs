@@ -1,5 +1,7 @@
 //! When tensors are alive, and which of them are one block of memory.
 
+use super::bands::Rows;
+use super::place::Overlap;
 use super::{Kernel, Step, kernel};
 use crate::qir::{Op, Program, TensorId};
 
@@ -96,7 +98,20 @@ pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) ->
             blocks.push(Block { members: Vec::new(), scratch_of: Some(step), bytes: scratch });
         }
         let reads = layer.inputs.clone();
-        steps.push(Step { layer: step, reads, writes: output, in_place, kernel, scratch: None });
+        steps.push(Step { layer: step, reads, writes: output, in_place, kernel, scratch: None, bands: None });
     }
     (steps, blocks)
+}
+
+/// The outputs that may lie over their inputs: rows of one tensor, read for the last time.
+pub(super) fn overlaps(program: &Program, steps: &[Step], blocks: &[Block]) -> Vec<Overlap> {
+    let overlap = |(step, turn): (usize, &Step)| {
+        let [read] = turn.reads[..] else { return None };
+        let rows = Rows::of(program, &program.layers[step], turn.kernel)?;
+        let input = blocks.iter().position(|b| b.members.last().is_some_and(|life| life.tensor == read))?;
+        let output = blocks.iter().position(|b| b.members.first().is_some_and(|life| life.tensor == turn.writes))?;
+        let last = input != output && blocks[input].last_step() == step;
+        last.then_some(Overlap { step, input, output, rows, band: rows.unit })
+    };
+    steps.iter().enumerate().filter_map(overlap).collect()
 }

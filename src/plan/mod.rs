@@ -3,7 +3,7 @@
 //! In: a verified [`Program`]. Out: a [`Plan`]: the layers in execution order, a byte range of one static arena
 //! for every tensor that needs one, and the bytes of all constants. Guaranteed, and checked by [`Plan::verify`]:
 //! no two tensors that are alive at the same step share a byte, except an output that takes the place of an
-//! input its layer may overwrite; a kernel's scratch memory shares no byte with a tensor alive at its step; every
+//! input its layer may overwrite and an output that follows its input band by band; a kernel's scratch memory shares no byte with a tensor alive at its step; every
 //! offset is a multiple of [`ALIGN`].
 //!
 //! Two tensors never cost arena bytes: the program's input stays in the caller's buffer, where the first
@@ -11,16 +11,19 @@
 //!
 //! - `lives`: when a tensor is alive, and which outputs may take an input's place
 //! - `kernel`: which kernel runs a layer, its scratch memory and its weights' layout
+//! - `bands`: layers that run some rows at a time, with their output over their input
 //! - `place`: offsets
 //! - `sizes`: bytes of weights and tables
 //! - `check`: the invariants above
 
+mod bands;
 mod check;
 mod kernel;
 mod lives;
 mod place;
 mod sizes;
 
+pub use bands::Bands;
 pub use kernel::{Kernel, pack};
 pub use sizes::{LayerBytes, Sizes};
 
@@ -28,6 +31,8 @@ use crate::diag::{Diag, Result};
 use crate::qir::{InputKind, Op, Program, TensorId};
 use crate::target::Target;
 use kernel::Features;
+use lives::Block;
+use place::Overlap;
 
 /// Alignment of every tensor in the arena, in bytes: kernels may load four values as one word, and
 /// Cortex-M0 faults on unaligned words.
@@ -59,6 +64,8 @@ pub struct Step {
     pub kernel: Kernel,
     /// Memory that the kernel needs while it runs.
     pub scratch: Option<Scratch>,
+    /// Set where the output lies over the input: the layer runs band by band.
+    pub bands: Option<Bands>,
 }
 
 /// Bytes of the arena that hold nothing before and after a step.
@@ -94,8 +101,8 @@ pub struct Plan {
     pub placements: Vec<Placement>,
     /// Bytes of the arena, a multiple of [`ALIGN`].
     pub arena_bytes: usize,
-    /// The most bytes of arena tensors and scratch memory alive at one step, outputs in place counted once: no placement
-    /// can need less.
+    /// The most bytes of arena tensors and scratch memory alive at one step, outputs in place and outputs over their
+    /// inputs counted once: no placement can need less.
     pub bound_bytes: usize,
     /// Bytes of the caller's input buffer.
     pub input_bytes: usize,
@@ -148,15 +155,23 @@ pub fn channel_granule(target: &Target) -> usize {
 fn plan_with(program: &Program, features: Features) -> Result<Plan> {
     check_program(program)?;
     let kernels: Vec<Kernel> = program.layers.iter().map(|layer| kernel::choose(program, layer, features)).collect();
-    let best = lives::STRATEGIES
-        .iter()
-        .map(|&strategy| {
-            let (steps, blocks) = lives::lives(program, &kernels, strategy);
-            let (offsets, bytes) = place::place(&blocks);
-            (steps, blocks, offsets, bytes)
-        })
-        .min_by_key(|(.., bytes)| *bytes);
-    let (mut steps, blocks, offsets, arena_bytes) = best.expect("there are strategies");
+    let mut best: Option<Layout> = None;
+    for whole in [true, false] {
+        for strategy in lives::STRATEGIES {
+            let found = Layout::new(program, &kernels, strategy, whole);
+            if best.as_ref().is_none_or(|best| found.bytes < best.bytes) {
+                best = Some(found);
+            }
+        }
+    }
+    let Layout { mut steps, blocks, overlaps, offsets, bytes: arena_bytes } =
+        best.expect("there are strategies").with_larger_bands();
+    for &Overlap { step, input, output, rows, .. } in &overlaps {
+        let (input, output) = (offsets[input], offsets[output]);
+        if !rows.apart(output, input) {
+            steps[step].bands = rows.fit(output, input);
+        }
+    }
     for (block, &offset) in blocks.iter().zip(&offsets) {
         if let Some(step) = block.scratch_of {
             steps[step].scratch = Some(Scratch { offset, bytes: block.bytes });
@@ -177,7 +192,7 @@ fn plan_with(program: &Program, features: Features) -> Result<Plan> {
         .collect();
     placements.sort_by_key(|p| p.tensor);
     let plan = Plan {
-        bound_bytes: place::bound(&blocks),
+        bound_bytes: place::bound(&blocks, &overlaps),
         steps,
         placements,
         arena_bytes,
@@ -187,6 +202,56 @@ fn plan_with(program: &Program, features: Features) -> Result<Plan> {
     };
     plan.verify(program)?;
     Ok(plan)
+}
+
+/// One way to lay out the arena.
+struct Layout {
+    steps: Vec<Step>,
+    blocks: Vec<Block>,
+    /// Outputs that may lie over their inputs.
+    overlaps: Vec<Overlap>,
+    /// Of every block.
+    offsets: Vec<usize>,
+    /// Of the arena.
+    bytes: usize,
+}
+
+impl Layout {
+    /// The smallest that was found; `whole`: all layers run whole.
+    fn new(program: &Program, kernels: &[Kernel], strategy: lives::InPlace, whole: bool) -> Self {
+        let (steps, blocks) = lives::lives(program, kernels, strategy);
+        let overlaps = if whole { Vec::new() } else { lives::overlaps(program, &steps, &blocks) };
+        let (offsets, bytes) = place::place(&blocks, &overlaps);
+        Self { steps, blocks, overlaps, offsets, bytes }
+    }
+
+    /// As small, with as many layers as possible run whole and the others in bands as large as possible: bands cost time.
+    fn with_larger_bands(mut self) -> Self {
+        for at in (0..self.overlaps.len()).rev() {
+            let mut fewer = self.overlaps.clone();
+            fewer.remove(at);
+            self.take(fewer);
+        }
+        for at in 0..self.overlaps.len() {
+            let rows = self.overlaps[at].rows;
+            let sizes = std::iter::successors(Some(rows.count() / 2), |n| Some(n / 2));
+            for band in sizes.take_while(|n| *n > rows.unit).map(|n| n - n % rows.unit) {
+                let mut larger = self.overlaps.clone();
+                larger[at].band = band;
+                if self.take(larger) {
+                    break;
+                }
+            }
+        }
+        self
+    }
+
+    /// Takes `overlaps` if the arena stays as small with them.
+    fn take(&mut self, overlaps: Vec<Overlap>) -> bool {
+        let Some(offsets) = place::place_within(&self.blocks, &overlaps, self.bytes) else { return false };
+        (self.overlaps, self.offsets) = (overlaps, offsets);
+        true
+    }
 }
 
 /// What the planner asks of a program beyond the program's own invariants.

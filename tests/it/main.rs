@@ -21,6 +21,7 @@ mod load;
 mod load_damaged;
 mod load_operators;
 mod no_panic;
+mod plan;
 mod programs;
 mod qir;
 mod quantize;

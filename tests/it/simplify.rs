@@ -152,7 +152,8 @@ fn emit_says_what_went() {
     assert!(off.0.simplified.is_none() && off.1.macs() == program.macs());
 }
 
-fn model(name: &str, random: usize) -> Option<(Case, Program)> {
+/// A shared network in int8, calibrated on random inputs.
+pub fn model(name: &str, random: usize) -> Option<(Case, Program)> {
     let case = Case::load(&shared(&format!("cases/{name}.toml"))?).expect("a case file");
     let graph = fratc::load::load(&case.model).expect("a model").graph;
     let graph = fratc::ir::pass::simplify(graph).expect("simplifies");

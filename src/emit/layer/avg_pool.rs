@@ -12,6 +12,6 @@ pub(super) fn avg_pool(context: &Context<'_>, pool: &AvgPool) -> Function {
     let _ = writeln!(fields, "        input_zero_point: {input_zero_point},");
     fields.push_str(&function.requant_table(context, requant));
     function.layer_static("avg_pool::AvgPool", "<'static>", &fields);
-    function.line("avg_pool::avg_pool(&LAYER, x, y);");
+    function.call(context, "avg_pool::AvgPool", "avg_pool::avg_pool", "x, y", true);
     function
 }

@@ -17,7 +17,7 @@ pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
     let mut function =
         Function::new(window_words(&conv.window, "convolution"), context.one_to_one(), &["conv", "bias", "pad"]);
     fields(&mut function, context, conv, "conv::Conv2d");
-    function.line("conv::conv2d(&LAYER, x, y);");
+    function.call(context, "conv::Conv2d", "conv::conv2d", "x, y", true);
     function
 }
 
@@ -38,7 +38,7 @@ pub(super) fn dsp(
     let _ = writeln!(fields, "        weights: &WEIGHTS,\n        bias: &BIAS,\n        pad: {pad},");
     fields.push_str(&function.requant_table(context, &conv.requant));
     function.layer_static(kind, "<'static>", &fields);
-    function.line(&format!("{kernel}(&LAYER, x, y, t);"));
+    function.call(context, kind, kernel, "x, y, t", true);
     Some(function)
 }
 

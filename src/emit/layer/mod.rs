@@ -147,6 +147,22 @@ impl Function {
         )
     }
 
+    /// The call of a kernel that reads its window's rows: with `LAYER`, a `kind`, or with a band of it. `others`: whether
+    /// that struct has fields beside shapes and window.
+    fn call(&mut self, context: &Context<'_>, kind: &str, kernel: &str, arguments: &str, others: bool) {
+        let Some(bands) = context.step.bands else {
+            self.line(&format!("{kernel}(&LAYER, {arguments});"));
+            return;
+        };
+        let rows = if bands.rows == 1 { "a row".into() } else { format!("{} rows", bands.rows) };
+        let _ = write!(self.words, ", {rows} at a time");
+        self.parameters.push_str(", rows: Range<usize>");
+        self.line("let (input, output, window) = LAYER.window.band(LAYER.input, LAYER.output, &rows);");
+        let fields = &["input,", "output,", "window,", "..LAYER"][..if others { 4 } else { 3 }];
+        self.line(&format!("let band = {kind} {{\n        {}\n    }};", fields.join("\n        ")));
+        self.line(&format!("{kernel}(&band, {arguments});"));
+    }
+
     /// `static LAYER` of type `kind` with `fields`, indented lines.
     fn layer_static(&mut self, kind: &str, lifetime: &str, fields: &str) {
         let _ = write!(self.body, "    static LAYER: {kind}{lifetime} = {kind} {{\n{fields}    }};\n");

@@ -1,7 +1,7 @@
 
 /// The bytes of each of `ranges`, which are in order and do not meet.
 ///
-/// The ranges are constants inside the arena, so the optimizer leaves no check.
+/// The ranges are inside the arena; where they are constants, the optimizer leaves no check.
 #[inline(always)]
 fn split<const N: usize>(
     memory: &mut [i8; ARENA_BYTES],
