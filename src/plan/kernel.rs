@@ -104,9 +104,7 @@ pub(super) fn scratch_bytes(program: &Program, layer: &Layer, kernel: Kernel) ->
     let Some(input) = layer.inputs.first().map(|id| program.tensor(*id).shape) else { return 0 };
     match (&layer.op, kernel) {
         (Op::Conv(conv), Kernel::DspConv) => dsp::conv::scratch_bytes(filter_len(program, layer, conv)),
-        (Op::Conv(conv), Kernel::DspRows) => {
-            dsp::rows::scratch_bytes(input.c, conv.window.kernel[0], program.tensor(layer.output).shape.w)
-        }
+        (Op::Conv(conv), Kernel::DspRows) => dsp::rows::scratch_bytes(input.c, conv.window.kernel[0]),
         (Op::Depthwise(conv), Kernel::DspDepthwise) => {
             dsp::depthwise::scratch_bytes(input.c, conv.window.kernel[0] * conv.window.kernel[1])
         }
@@ -121,7 +119,9 @@ pub(super) fn band_unit(kernel: Kernel, output: Hwc) -> usize {
         Kernel::DspConv => (1..dsp::dot::POSITIONS)
             .find(|rows| (rows * output.w).is_multiple_of(dsp::dot::POSITIONS))
             .unwrap_or(dsp::dot::POSITIONS),
-        Kernel::Portable | Kernel::DspRows | Kernel::DspDepthwise => 1,
+        // Each band widens the rows above it anew.
+        Kernel::DspRows => 2,
+        Kernel::Portable | Kernel::DspDepthwise => 1,
     }
 }
 

@@ -1,10 +1,10 @@
 //! Dense 2-D convolution with kernels three columns wide, step 1 along a row, channels by fours.
 //!
-//! Every input row is widened to 16 bits once, into a ring of as many rows as the kernel has. Eight neighbouring
-//! outputs of one filter share the ten columns they look at: each is loaded once for three taps.
+//! Eight neighbouring outputs of one filter share the ten columns they look at: each is loaded once for three taps.
+//! The columns are widened to 16 bits once, into a ring of as many rows as the kernel has.
 
 use super::super::requant::Requant;
-use super::super::shape::{take_mut, Hwc, Window};
+use super::super::shape::{Hwc, Window};
 use super::dot::POSITIONS;
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 use super::dot::{each, finish, Arguments};
@@ -59,18 +59,23 @@ const fn row_words(channels: usize) -> usize {
     (channels / 4).wrapping_mul(GROUP)
 }
 
-/// Bytes of scratch: the ring, for outputs of `width` columns and kernels of `rows` rows.
-pub const fn scratch_bytes(channels: usize, rows: usize, width: usize) -> usize {
-    let blocks = width.wrapping_add(POSITIONS - 1) / POSITIONS;
-    row_words(channels)
-        .wrapping_mul(4)
-        .wrapping_mul(rows)
-        .wrapping_mul(blocks)
+/// Bytes of scratch: the ring, for kernels of `rows` rows.
+pub const fn scratch_bytes(channels: usize, rows: usize) -> usize {
+    row_words(channels).wrapping_mul(4).wrapping_mul(rows)
 }
 
 /// Runs the convolution; `scratch` is aligned to words and has at least [`scratch_bytes`]. Where lengths do not
 /// match, or [`takes`] is not true, less is computed.
+#[inline(always)]
 pub fn conv(layer: &Rows<'_>, input: &[i8], output: &mut [i8], scratch: &mut [i8]) {
+    band(layer, 0, input, output, scratch);
+}
+
+/// Runs the convolution for the output rows from `first` on, as many as `output` holds: any cut of the output
+/// into bands of whole rows gives the same bytes.
+///
+/// Eight columns go from the first row to the last, then the next eight: so the ring is as narrow as they are.
+pub fn band(layer: &Rows<'_>, first: usize, input: &[i8], output: &mut [i8], scratch: &mut [i8]) {
     let Hwc {
         w: width,
         c: filters,
@@ -78,10 +83,9 @@ pub fn conv(layer: &Rows<'_>, input: &[i8], output: &mut [i8], scratch: &mut [i8
     } = layer.output;
     let channels = layer.input.c;
     let rows = layer.window.kernel[0];
-    let bytes = scratch_bytes(channels, rows, width);
+    let bytes = scratch_bytes(channels, rows);
     let (ring, _) = words(scratch, bytes / 4);
     let row = row_words(channels);
-    let block = row.wrapping_mul(rows);
     // Per output channel a quarter as many words as weights; GROUP words hold four values of ten columns.
     let weights = (channels / 4)
         .wrapping_mul(TAPS)
@@ -89,6 +93,7 @@ pub fn conv(layer: &Rows<'_>, input: &[i8], output: &mut [i8], scratch: &mut [i8
         .checked_mul(filters);
     let fits = takes(channels, &layer.window)
         && rows > 0
+        && width > 0
         && filters > 0
         && !ring.is_empty()
         && layer.bias.len() == filters
@@ -97,86 +102,74 @@ pub fn conv(layer: &Rows<'_>, input: &[i8], output: &mut [i8], scratch: &mut [i8
     if !fits {
         return;
     }
-    let mut rest = output;
-    // Rows are counted from the first row of padding.
-    let (mut top, mut next) = (0_usize, 0_usize);
-    for _ in 0..layer.output.h {
-        next = next.max(top);
-        while next < top.wrapping_add(rows) {
-            widen(layer, input, next, next % rows, ring);
-            next = next.wrapping_add(1);
-        }
-        let mut left = width;
-        let mut blocks = &*ring;
-        while left > 0 {
-            let count = if left < POSITIONS { left } else { POSITIONS };
-            let out = take_mut(&mut rest, count.wrapping_mul(filters));
-            let Some((patches, others)) = blocks.split_at_checked(block) else {
-                return;
-            };
+    let mut column = 0_usize;
+    while column < width {
+        let left = width.wrapping_sub(column);
+        let count = if left < POSITIONS { left } else { POSITIONS };
+        let mut at = column.wrapping_mul(filters);
+        // Rows are counted from the first row of padding.
+        let mut top = first.wrapping_mul(layer.window.stride[0]);
+        let mut next = top;
+        while let Some(out) = output.get_mut(at..at.wrapping_add(count.wrapping_mul(filters))) {
+            next = next.max(top);
+            while next < top.wrapping_add(rows) {
+                widen(layer, input, next, column, next % rows, ring);
+                next = next.wrapping_add(1);
+            }
             // The ring's oldest row is the kernel's first.
             let oldest = (top % rows).wrapping_mul(row);
-            let Some((second, first)) = patches.split_at_checked(oldest) else {
+            let Some((second, first)) = ring.split_at_checked(oldest) else {
                 return;
             };
-            if out.is_empty() || first.is_empty() {
+            if first.is_empty() {
                 return;
             }
             run(layer, first, second, out, count);
-            blocks = others;
-            left = left.wrapping_sub(count);
+            at = at.wrapping_add(width.wrapping_mul(filters));
+            top = top.wrapping_add(layer.window.stride[0]);
         }
-        top = top.wrapping_add(layer.window.stride[0]);
+        column = column.wrapping_add(POSITIONS);
     }
 }
 
-/// Writes row `y`, counted from the first row of padding, to row `slot` of every block.
-fn widen(layer: &Rows<'_>, input: &[i8], y: usize, slot: usize, ring: &mut [u32]) {
+/// Writes row `y`, counted from the first row of padding, under the outputs from `column` on, to row `slot` of the ring.
+fn widen(layer: &Rows<'_>, input: &[i8], y: usize, column: usize, slot: usize, ring: &mut [u32]) {
     let channels = layer.input.c;
     let row = row_words(channels);
-    let rows = layer.window.kernel[0];
     let [pad_top, pad_left] = layer.window.pad;
     let pad = both(layer.pad);
     let iy = y.wrapping_sub(pad_top);
-    let mut first = 0_usize.wrapping_sub(pad_left);
-    let mut ring = ring;
-    loop {
-        let block = take_mut(&mut ring, row.wrapping_mul(rows));
-        if block.is_empty() {
-            return;
-        }
-        let start = slot.wrapping_mul(row);
-        let target = block
-            .get_mut(start..start.wrapping_add(row))
-            .unwrap_or(&mut []);
-        for column in 0..COLUMNS {
-            let ix = first.wrapping_add(column);
-            let inside = iy < layer.input.h && ix < layer.input.w;
-            let start = layer.input.offset(iy, ix);
-            let source = if inside {
-                input.get(start..start.wrapping_add(channels))
-            } else {
-                None
-            };
-            let mut groups = &mut *target;
-            let mut values = source.unwrap_or(&[]);
-            while let Some((group, others)) =
-                core::mem::take(&mut groups).split_first_chunk_mut::<GROUP>()
-            {
-                let (mut even, mut odd) = (pad, pad);
-                if let Some((four, rest)) = values.split_first_chunk::<4>() {
-                    let word = u32::from_le_bytes(four.map(|x| x as u8));
-                    (even, odd) = (even_bytes(word), odd_bytes(word));
-                    values = rest;
-                }
-                if column < COLUMNS {
-                    group[column] = even;
-                    group[column + COLUMNS] = odd;
-                }
-                groups = others;
+    let left = column.wrapping_sub(pad_left);
+    let start = slot.wrapping_mul(row);
+    let target = ring
+        .get_mut(start..start.wrapping_add(row))
+        .unwrap_or(&mut []);
+    for column in 0..COLUMNS {
+        let ix = left.wrapping_add(column);
+        let inside = iy < layer.input.h && ix < layer.input.w;
+        let start = layer.input.offset(iy, ix);
+        let source = if inside {
+            input.get(start..start.wrapping_add(channels))
+        } else {
+            None
+        };
+        let mut groups = &mut *target;
+        let mut values = source.unwrap_or(&[]);
+        while let Some((group, others)) =
+            core::mem::take(&mut groups).split_first_chunk_mut::<GROUP>()
+        {
+            let (mut even, mut odd) = (pad, pad);
+            if let Some((four, rest)) = values.split_first_chunk::<4>() {
+                let word = u32::from_le_bytes(four.map(|x| x as u8));
+                (even, odd) = (even_bytes(word), odd_bytes(word));
+                values = rest;
             }
+            if column < COLUMNS {
+                group[column] = even;
+                group[column + COLUMNS] = odd;
+            }
+            groups = others;
         }
-        first = first.wrapping_add(POSITIONS);
     }
 }
 
