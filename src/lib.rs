@@ -11,6 +11,7 @@ pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod demo;
+pub mod device;
 pub mod diag;
 pub mod emit;
 pub mod exec;

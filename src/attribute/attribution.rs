@@ -4,12 +4,14 @@
 use rayon::prelude::*;
 
 use crate::attribute::links::{self, LinkSums};
+use crate::attribute::on_device::{OnDevice, Work};
 use crate::attribute::{
     Activation, Chunk, Frat, Manifest, Measure, Method, Options, Source, Taylor, contribution, l1, random,
     route_points, select, source,
 };
+use crate::device::{self, Place};
 use crate::diag::{Diag, Result};
-use crate::exec::Network;
+use crate::exec::{Batch, Network};
 use crate::ir::groups::Groups;
 use crate::ir::{Graph, NodeId};
 use crate::library::{GroupScores, Relevance};
@@ -19,13 +21,32 @@ pub struct Attribution<'a> {
     graph: &'a Graph,
     groups: &'a Groups,
     source: &'a Source<'a>,
-    network: Network<f32>,
+    place: Place,
+    engine: Engine,
     /// Route points of each group.
     per_group: Vec<Vec<NodeId>>,
     /// All route points, ascending.
     points: Vec<NodeId>,
     /// The layers whose links are measured, without sums.
     layers: Vec<LinkSums>,
+}
+
+/// What runs the network.
+pub(super) enum Engine {
+    /// The host's own engine.
+    Host(Network<f32>),
+    /// candle's tensors.
+    Device(OnDevice),
+}
+
+impl Engine {
+    /// Scores of a batch, and whether they are probabilities.
+    pub(super) fn scores(&self, graph: &Graph, input: Batch<f32>) -> Result<(Batch<f32>, bool)> {
+        match self {
+            Self::Host(network) => Ok((network.scores(&input)?, graph.logits() != graph.output)),
+            Self::Device(device) => Ok((device.logits(input)?, false)),
+        }
+    }
 }
 
 /// What was added up so far.
@@ -38,15 +59,18 @@ pub struct Totals {
 impl<'a> Attribution<'a> {
     /// Errors: `attribute/class-count`, `attribute/shape`, those of the engine, and `data/…` where the samples do not
     /// fit the model.
-    pub fn new(graph: &'a Graph, groups: &'a Groups, source: &'a Source<'a>) -> Result<Self> {
+    pub fn new(graph: &'a Graph, groups: &'a Groups, source: &'a Source<'a>, place: Place) -> Result<Self> {
         source.check(graph)?;
-        let network = Network::<f32>::new(graph)?;
         let per_group = route_points(graph, groups);
         let mut points: Vec<NodeId> = per_group.iter().flatten().copied().collect();
         points.sort_unstable();
         points.dedup();
         let layers = links::layers(graph, groups, source.classes.len());
-        Ok(Self { graph, groups, source, network, per_group, points, layers })
+        let engine = match device::Network::open(graph, place)? {
+            Some(network) => Engine::Device(OnDevice::new(network, &layers)?),
+            None => Engine::Host(Network::new(graph)?),
+        };
+        Ok(Self { graph, groups, source, place, engine, per_group, points, layers })
     }
 
     /// Chooses the samples.
@@ -54,7 +78,12 @@ impl<'a> Attribution<'a> {
     /// Errors: `attribute/class-without-samples`, `attribute/no-class`, those of reading the samples.
     pub fn select(&self, options: &Options) -> Result<Manifest> {
         let wanted = options.wanted(self.source.classes.len())?;
-        select::select(&self.network, self.source, &wanted, options)
+        select::select(&self.engine, self.graph, self.source, &wanted, options)
+    }
+
+    /// What runs the network.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// Numbers that the sums of one chunk consist of.
@@ -73,10 +102,17 @@ impl<'a> Attribution<'a> {
         numbers: &[usize],
         take: &mut dyn FnMut(usize, &[f64]) -> Result<()>,
     ) -> Result<()> {
-        let measure = measured(&manifest.options);
         let chunks = manifest.chunks();
+        let network = match &self.engine {
+            Engine::Host(network) => network,
+            Engine::Device(device) => {
+                let Self { graph, source, points, layers, .. } = self;
+                return device.run(&Work { graph, source, manifest, chunks: &chunks, points, layers }, numbers, take);
+            }
+        };
+        let measure = measured(&manifest.options);
         for wave in numbers.chunks(2 * rayon::current_num_threads()) {
-            let part = |&number: &usize| self.part(manifest, number, &chunks[number], measure.as_deref());
+            let part = |&number: &usize| self.part(network, manifest, number, &chunks[number], measure.as_deref());
             let parts: Vec<Result<Vec<f64>>> = wave.par_iter().map(part).collect();
             for (&number, part) in wave.iter().zip(parts) {
                 take(number, &part?)?;
@@ -88,6 +124,7 @@ impl<'a> Attribution<'a> {
     /// The sums of one chunk: of every route point's channels, then of every layer's links.
     fn part(
         &self,
+        network: &Network<f32>,
         manifest: &Manifest,
         number: usize,
         chunk: &Chunk,
@@ -95,11 +132,11 @@ impl<'a> Attribution<'a> {
     ) -> Result<Vec<f64>> {
         let samples = self.source.samples.fetch(&manifest.indices(chunk))?;
         manifest.check_samples(number, &samples)?;
-        let acts = self.network.forward(&source::whole(self.graph, self.source.input, &samples)?)?;
+        let acts = network.forward(&source::whole(self.graph, self.source.input, &samples)?)?;
         let mut part = Vec::with_capacity(self.part_len());
         match measure {
             Some(measure) => {
-                part.extend(measure.chunk(&self.network, &acts, chunk.class, &self.points)?.into_iter().flatten());
+                part.extend(measure.chunk(network, &acts, chunk.class, &self.points)?.into_iter().flatten());
             }
             None => part.extend(self.points.iter().flat_map(|&id| vec![0.0; self.graph.shape(id).c])),
         }

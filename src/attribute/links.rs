@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::device;
+use crate::diag::Result;
 use crate::exec::Activations;
 use crate::ir::groups::{ChannelRef, Groups};
 use crate::ir::op::{Op, Window};
@@ -92,6 +94,22 @@ impl LinkSums {
             }
         }
         sums
+    }
+
+    /// The layer on a device.
+    pub(super) fn on_device(&self, network: &device::Network) -> Result<device::Contributions> {
+        network.contributions(self.node, &self.scale, &self.from_of, self.from.len())
+    }
+
+    /// Positive contributions by `[output channel, from]`, as a device gives them, by `[to, from]`.
+    pub(super) fn by_place(&self, sums: &[f32]) -> Vec<f64> {
+        let mut by_place = vec![0.0; self.len()];
+        for (row, &to) in sums.chunks_exact(self.from.len().max(1)).zip(&self.to_of) {
+            for (sum, &part) in by_place[to * self.from.len()..].iter_mut().zip(row) {
+                *sum += f64::from(part);
+            }
+        }
+        by_place
     }
 
     /// Numbers of one class, `to` × `from`.

@@ -26,6 +26,7 @@ mod l1;
 mod links;
 mod manifest;
 mod measure;
+mod on_device;
 mod options;
 mod points;
 mod random;
@@ -46,6 +47,7 @@ pub use shard::{Shard, manifest_of, merge, run_shard};
 pub use source::Source;
 pub use taylor::Taylor;
 
+use crate::device::Place;
 use crate::diag::Result;
 use crate::ir::Graph;
 use crate::ir::groups::Groups;
@@ -55,7 +57,7 @@ use crate::library::Relevance;
 ///
 /// Errors: those of [`Attribution`]'s steps.
 pub fn attribute(graph: &Graph, groups: &Groups, source: &Source<'_>, options: &Options) -> Result<Relevance> {
-    let attribution = Attribution::new(graph, groups, source)?;
+    let attribution = Attribution::new(graph, groups, source, Place::Host)?;
     let manifest = attribution.select(options)?;
     let chunks = manifest.chunks();
     let mut totals = attribution.totals();

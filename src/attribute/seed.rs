@@ -17,7 +17,7 @@ pub(super) fn gradients<T: Float>(
     network.backward(acts, &[(logits, seed)], Want { activations: true, ..Want::default() })
 }
 
-fn seed<T: Float>(logits: &Batch<T>, class: usize, target: Target, within: Option<&[usize]>) -> Batch<T> {
+pub(super) fn seed<T: Float>(logits: &Batch<T>, class: usize, target: Target, within: Option<&[usize]>) -> Batch<T> {
     let mut members: Vec<usize> = within.map_or_else(|| (0..logits.shape.c).collect(), <[usize]>::to_vec);
     members.push(class);
     members.sort_unstable();

@@ -8,9 +8,11 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::attribute::attribution::Engine;
 use crate::attribute::{Manifest, Method, Options, Source};
 use crate::diag::{Diag, Result};
-use crate::exec::{CHUNK, Network, for_chunks};
+use crate::exec::{CHUNK, for_chunks};
+use crate::ir::Graph;
 
 /// Samples that are run before it is asked whether there are enough: many chunks, so that threads are busy.
 const BLOCK: usize = 16 * CHUNK;
@@ -25,7 +27,8 @@ struct Verdict {
 
 /// Chooses the samples of the classes `wanted`.
 pub(super) fn select(
-    network: &Network<f32>,
+    engine: &Engine,
+    graph: &Graph,
     source: &Source<'_>,
     wanted: &[usize],
     options: &Options,
@@ -54,7 +57,7 @@ pub(super) fn select(
         let (mut right, mut others) = (Vec::new(), Vec::new());
         for block in samples.chunks(BLOCK) {
             let (good, bad): (Vec<_>, Vec<_>) =
-                judge(network, source, class, block)?.into_iter().partition(|v| v.right);
+                judge(engine, graph, source, class, block)?.into_iter().partition(|v| v.right);
             right.extend(good);
             others.extend(bad);
             if !confident && right.len() >= per_class {
@@ -84,11 +87,9 @@ pub(super) fn select(
     Ok(manifest)
 }
 
-fn judge(network: &Network<f32>, source: &Source<'_>, class: usize, samples: &[usize]) -> Result<Vec<Verdict>> {
-    let graph = network.graph();
-    let softmax = graph.logits() != graph.output;
+fn judge(engine: &Engine, graph: &Graph, source: &Source<'_>, class: usize, samples: &[usize]) -> Result<Vec<Verdict>> {
     let chunks = for_chunks(samples.len(), |range| {
-        let scores = network.scores(&source.batch(graph, &samples[range.clone()])?)?;
+        let (scores, softmax) = engine.scores(graph, source.batch(graph, &samples[range.clone()])?)?;
         let verdict = |n: usize| {
             let own = f64::from(scores.plane(class, n)[0]);
             let sum: f64 = (0..scores.shape.c).map(|c| (f64::from(scores.plane(c, n)[0]) - own).exp()).sum();

@@ -56,6 +56,23 @@ impl std::fmt::Display for Shard {
 struct Head {
     manifest: Manifest,
     shard: Shard,
+    /// What ran it, as on the command line: sums of different engines are rounded differently.
+    device: String,
+}
+
+impl Head {
+    /// Fails unless `device` ran the shard; which of several alike does not matter.
+    fn check_device(&self, device: &str, path: &Path) -> Result<()> {
+        let kind = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
+        if kind(&self.device) == kind(device) {
+            return Ok(());
+        }
+        Diag::new("attribute/other-device", "the partial result was made on another kind of device")
+            .at(path.display())
+            .expected(device, &self.device)
+            .help("give all shards the same --device: their sums are rounded differently")
+            .err()
+    }
 }
 
 /// Runs a shard and keeps its partial sums in `path`; `resume` goes on with what is there, if anything is.
@@ -75,6 +92,7 @@ pub fn run_shard(
     let mut journal = if resume && path.exists() {
         let (journal, head) = open(path)?;
         manifest.check_same(&head.manifest).map_err(|d| Box::new(d.at(path.display())))?;
+        head.check_device(&attribution.place().to_string(), path)?;
         if head.shard != shard {
             return Diag::new("attribute/other-shard", "the partial result is another shard's")
                 .at(path.display())
@@ -84,8 +102,9 @@ pub fn run_shard(
         }
         journal
     } else {
-        let head = postcard::to_stdvec(&Head { manifest: manifest.clone(), shard })
-            .map_err(|e| Diag::new("attribute/encode", format!("cannot encode the partial result: {e}")))?;
+        let head =
+            postcard::to_stdvec(&Head { manifest: manifest.clone(), shard, device: attribution.place().to_string() })
+                .map_err(|e| Diag::new("attribute/encode", format!("cannot encode the partial result: {e}")))?;
         Journal::create(path, &head, attribution.part_len() * size_of::<f64>())?
     };
     let finished = numbers.len().min(journal.len() as usize);
@@ -118,10 +137,11 @@ pub fn merge(attribution: &Attribution<'_>, paths: &[PathBuf]) -> Result<Relevan
     let Some((_, first, _)) = parts.first() else {
         return shards("no partial results were given", "at least one".into(), "none".into()).err();
     };
-    let (manifest, count) = (first.manifest.clone(), first.shard.count);
+    let (manifest, count, device) = (first.manifest.clone(), first.shard.count, first.device.clone());
     let chunks = manifest.chunks();
     for (_, head, path) in &parts {
         manifest.check_same(&head.manifest).map_err(|d| Box::new(d.at(path.display())))?;
+        head.check_device(&device, path)?;
     }
     let found: Vec<String> = parts.iter().map(|(_, head, _)| head.shard.to_string()).collect();
     let wanted: Vec<String> = (1..=count).map(|index| Shard { index, count }.to_string()).collect();

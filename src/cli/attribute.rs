@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cli::Shell;
 use crate::cli::args::MethodArg;
 use crate::diag::Result;
-use crate::pipeline::{self, AttributeOptions, Shard};
+use crate::pipeline::{self, AttributeOptions, Place, Shard};
 
 /// Find the critical channels of every class and save them as a route library (.frat)
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,9 @@ pub struct Cmd {
     /// The selected samples: read from this file if it is there, else chosen and written to it
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
+    /// What runs the network: cpu, candle (its tensors on the processor) or cuda:N
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: Place,
     /// Keep partial sums while running, and go on with those of a run that was stopped
     #[arg(long)]
     resume: bool,
@@ -51,6 +54,7 @@ impl Cmd {
             shard: self.shard,
             manifest: self.manifest.clone(),
             resume: self.resume,
+            device: self.device,
         };
         let summary = pipeline::attribute(&self.case, &out, &options, shell)?;
         shell.print(&summary, summary_line)

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::attribute::{self, Attribution, Manifest, Method, Shard};
 use crate::data::SampleSet;
+use crate::device::Place;
 use crate::diag::{Diag, Result};
 use crate::library::{self, Relevance};
 use crate::pipeline::{Progress, Source};
@@ -26,6 +27,8 @@ pub struct AttributeOptions {
     pub manifest: Option<PathBuf>,
     /// Go on with what an earlier run left.
     pub resume: bool,
+    /// What runs the network.
+    pub device: Place,
 }
 
 /// What `attribute --json` prints.
@@ -64,7 +67,7 @@ pub fn attribute(
         ..attribute::Options::default()
     };
     let input = input(&source, &samples);
-    let attribution = Attribution::new(&source.graph, &source.groups, &input)?;
+    let attribution = Attribution::new(&source.graph, &source.groups, &input, options.device)?;
     progress.stage("select");
     let manifest = manifest(&attribution, &source, &wanted, options.manifest.as_deref())?;
     progress.stage("attribute");
@@ -125,7 +128,7 @@ pub fn merge(case: &Path, parts: &[PathBuf], out: &Path, progress: &dyn Progress
     // Merging runs no sample.
     let samples = crate::data::Samples::empty(&source.case.input);
     let input = input(&source, &samples);
-    let attribution = Attribution::new(&source.graph, &source.groups, &input)?;
+    let attribution = Attribution::new(&source.graph, &source.groups, &input, Place::Host)?;
     progress.stage("merge");
     write(&attribute::merge(&attribution, parts)?, out, progress)
 }

@@ -28,6 +28,7 @@ mod verify;
 mod widths;
 
 pub use crate::attribute::{Method, Shard};
+pub use crate::device::Place;
 pub use assemble::{AssembleOptions, assemble, assemble_from};
 pub use attribute::{AttributeOptions, AttributeSummary, attribute, merge};
 pub use bench::{BenchOptions, Benched, bench};

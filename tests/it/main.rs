@@ -9,6 +9,7 @@ mod cli;
 mod counts;
 mod data;
 mod demo;
+mod device;
 mod dsp;
 mod emit;
 mod exec;

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use fratc::attribute::{Attribution, Options, Shard, Source, merge, run_shard};
 use fratc::data::{Case, SampleSet};
+use fratc::device::Place;
 use fratc::ir::groups::channel_groups;
 
 use crate::shared::shared;
@@ -172,7 +173,7 @@ fn a_streamed_split_is_attributed_like_one_in_memory() {
     let table = |samples: &dyn SampleSet, file: &str| {
         let source =
             Source { model: name, model_sha256: "00", classes: &case.label_names, input: &case.input, samples };
-        let attribution = Attribution::new(&graph, &groups, &source).expect("fits");
+        let attribution = Attribution::new(&graph, &groups, &source, Place::Host).expect("fits");
         let manifest = attribution.select(&options).expect("selects");
         let part = dir.path().join(file);
         run_shard(&attribution, &manifest, Shard::WHOLE, &part, false, &mut |_| ()).expect("runs");
