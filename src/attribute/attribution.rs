@@ -146,10 +146,14 @@ impl<'a> Attribution<'a> {
         Ok(part)
     }
 
-    /// Nothing added up yet.
-    pub fn totals(&self) -> Totals {
+    /// Nothing added up yet for the classes of `manifest`.
+    pub fn totals(&self, manifest: &Manifest) -> Totals {
         let rows = |channels| vec![vec![0.0; channels]; self.source.classes.len()];
-        Totals { scores: self.groups.groups.iter().map(|g| rows(g.channels)).collect(), links: self.layers.clone() }
+        let mut links = self.layers.clone();
+        for class in (0..manifest.selected.len()).filter(|&class| !manifest.selected[class].is_empty()) {
+            links.iter_mut().for_each(|layer| layer.begin(class));
+        }
+        Totals { scores: self.groups.groups.iter().map(|g| rows(g.channels)).collect(), links }
     }
 
     /// Adds the sums of one of `manifest`'s chunks. The order of the calls decides how the sums are rounded.

@@ -24,7 +24,7 @@ pub(super) struct LinkSums {
     pub from: Vec<ChannelRef>,
     /// Output channels, likewise.
     pub to: Vec<ChannelRef>,
-    /// Per class, `[to, from]`.
+    /// Per class, `[to, from]`; empty for classes that nothing is added up for.
     pub sums: Vec<Vec<f64>>,
     /// For every channel of the input tensor, its place in `from`.
     from_of: Vec<usize>,
@@ -34,7 +34,7 @@ pub(super) struct LinkSums {
     scale: Vec<f32>,
 }
 
-/// The layers that make channels of their own, in graph order, all sums 0.
+/// The layers that make channels of their own, in graph order, without sums.
 pub(super) fn layers(graph: &Graph, groups: &Groups, classes: usize) -> Vec<LinkSums> {
     let consumers = graph.consumers();
     let mixes = |id: &NodeId| match &graph.node(*id).op {
@@ -52,7 +52,7 @@ pub(super) fn layers(graph: &Graph, groups: &Groups, classes: usize) -> Vec<Link
             },
             _ => vec![1.0; to_of.len()],
         };
-        let sums = vec![vec![0.0; from.len() * to.len()]; classes];
+        let sums = vec![Vec::new(); classes];
         LinkSums { node, from, to, sums, from_of, to_of, scale }
     };
     graph.ids().filter(mixes).map(layer).collect()
@@ -115,6 +115,11 @@ impl LinkSums {
     /// Numbers of one class, `to` × `from`.
     pub(super) fn len(&self) -> usize {
         self.from.len() * self.to.len()
+    }
+
+    /// Begins to add up for `class`.
+    pub(super) fn begin(&mut self, class: usize) {
+        self.sums[class] = vec![0.0; self.len()];
     }
 
     /// Adds one batch of `class`: as many of `part` as there are links.

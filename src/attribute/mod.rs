@@ -60,7 +60,7 @@ pub fn attribute(graph: &Graph, groups: &Groups, source: &Source<'_>, options: &
     let attribution = Attribution::new(graph, groups, source, Place::Host)?;
     let manifest = attribution.select(options)?;
     let chunks = manifest.chunks();
-    let mut totals = attribution.totals();
+    let mut totals = attribution.totals(&manifest);
     let numbers: Vec<usize> = (0..chunks.len()).collect();
     attribution.run(&manifest, &numbers, &mut |number, part| {
         attribution.add(&mut totals, &manifest, &chunks[number], part);

@@ -169,7 +169,7 @@ pub fn merge(attribution: &Attribution<'_>, paths: &[PathBuf]) -> Result<Relevan
                 .err();
         }
     }
-    let mut totals = attribution.totals();
+    let mut totals = attribution.totals(&manifest);
     for (number, chunk) in chunks.iter().enumerate() {
         let (round, turn) = (number / count as usize, number % count as usize);
         let bytes = parts[turn].0.read(round as u64)?;

@@ -29,14 +29,14 @@ pub struct LayerLinks {
     /// The channels it makes, each once, in order of first occurrence.
     pub to: Vec<ChannelRef>,
     /// Per class, `[to, from]`: the share of an output's positive contribution that comes from an input,
-    /// 0..=1. A row sums to 1, or is all 0 where nothing contributes.
+    /// 0..=1. A row sums to 1, or is all 0 where nothing contributes. Empty for a class that was not attributed.
     pub shares: Vec<Vec<f32>>,
 }
 
 impl LayerLinks {
     /// The share of input channel `from` (a position in [`LayerLinks::from`]) in output channel `to`.
     pub fn share(&self, class: usize, to: usize, from: usize) -> f32 {
-        self.shares[class][to * self.from.len() + from]
+        self.shares[class].get(to * self.from.len() + from).copied().unwrap_or(0.0)
     }
 }
 
@@ -102,7 +102,9 @@ impl Relevance {
         let known = |c: &ChannelRef| self.groups.get(c.group.index()).is_some_and(|g| c.index < g.channels);
         for link in &self.links {
             let cells = link.from.len() * link.to.len();
-            let fits = link.shares.len() == classes && link.shares.iter().all(|row| row.len() == cells);
+            let fits =
+                |(row, selected): (&Vec<f32>, &Vec<u32>)| row.len() == cells || row.is_empty() && selected.is_empty();
+            let fits = link.shares.len() == classes && link.shares.iter().zip(&self.selected).all(fits);
             if !fits || link.shares.iter().flatten().any(|s| !(0.0..=1.0).contains(s)) {
                 return inconsistent("shares have the wrong length or are not between 0 and 1", &link.layer);
             }

@@ -79,7 +79,7 @@ pub fn attribute(
     let Some(journal) = journal else {
         let chunks = manifest.chunks();
         let total = samples_in(&manifest, Shard::WHOLE);
-        let (mut totals, mut done) = (attribution.totals(), 0);
+        let (mut totals, mut done) = (attribution.totals(&manifest), 0);
         let numbers: Vec<usize> = (0..chunks.len()).collect();
         attribution.run(&manifest, &numbers, &mut |number, part| {
             attribution.add(&mut totals, &manifest, &chunks[number], part);

@@ -50,7 +50,7 @@ fn random_classes(all: usize, random: &mut Random) -> Vec<usize> {
 }
 
 /// Largest difference between sliced and masked scores, relative to the largest score.
-fn difference(graph: &Graph, masks: Vec<Vec<bool>>, classes: &[usize], random: &mut Random, n: usize) -> f64 {
+pub fn difference(graph: &Graph, masks: Vec<Vec<bool>>, classes: &[usize], random: &mut Random, n: usize) -> f64 {
     let groups = channel_groups(graph);
     let (whole, place) = masked(graph, &groups, &masks);
     let route = Route::from_masks(&groups, masks).expect("masks of the right size");

@@ -82,7 +82,7 @@ fn tables(case: &Case, name: &str, options: &Options) -> (Relevance, Relevance) 
     let manifest = there.select(options).expect("selects");
     assert_eq!(manifest.selected, host.selected, "{name}: other samples");
     let chunks = manifest.chunks();
-    let mut totals = there.totals();
+    let mut totals = there.totals(&manifest);
     let numbers: Vec<usize> = (0..chunks.len()).collect();
     there
         .run(&manifest, &numbers, &mut |number, part| {

@@ -18,6 +18,7 @@ mod finetune_case;
 mod groups;
 mod house;
 mod joint;
+mod large;
 mod load;
 mod load_damaged;
 mod load_operators;
