@@ -16,8 +16,8 @@ pub struct Branch<'a> {
     pub name: &'a str,
     /// The network. A softmax at its end is left out.
     pub graph: &'a Graph,
-    /// Its input in terms of the common input, per channel.
-    pub input: Affine,
+    /// What makes its input of the common input.
+    pub input: Op,
 }
 
 /// Several networks as one.
@@ -57,11 +57,11 @@ pub fn heads(graph: &Graph, branches: usize) -> Vec<NodeId> {
 /// Adds the nodes of one branch that are not there yet, and gives the one that makes its scores.
 fn add(graph: &mut Graph, branch: &Branch<'_>) -> Result<NodeId> {
     let Branch { name, graph: own, input } = branch;
-    let identity = input.scale.iter().all(|&s| s == 1.0) && input.shift.iter().all(|&s| s == 0.0);
-    let first = if identity {
-        graph.input()
-    } else {
-        push(graph, &format!("{name}.input"), &Op::Affine(input.clone()), &[NodeId(0)])?
+    let identity =
+        |Affine { scale, shift }: &Affine| scale.iter().all(|&s| s == 1.0) && shift.iter().all(|&s| s == 0.0);
+    let first = match input {
+        Op::Affine(affine) if identity(affine) => graph.input(),
+        op => push(graph, &format!("{name}.input"), op, &[NodeId(0)])?,
     };
     if graph.shape(first) != own.shape(own.input()) {
         return Diag::new("assemble/join-shape", "a network's input does not fit the common input")

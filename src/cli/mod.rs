@@ -9,6 +9,7 @@ mod attribute;
 mod bench;
 mod build;
 mod completions;
+mod components;
 mod demo;
 mod emit;
 mod inspect;
@@ -65,6 +66,7 @@ enum Command {
     Inspect(inspect::Cmd),
     Attribute(attribute::Cmd),
     Merge(merge::Cmd),
+    Components(components::Cmd),
     Assemble(assemble::Cmd),
     Quantize(quantize::Cmd),
     Emit(emit::Cmd),
@@ -111,6 +113,7 @@ fn run(command: &Command, shell: &Shell) -> Result<()> {
         Command::Inspect(cmd) => cmd.run(shell),
         Command::Attribute(cmd) => cmd.run(shell),
         Command::Merge(cmd) => cmd.run(shell),
+        Command::Components(cmd) => cmd.run(shell),
         Command::Assemble(cmd) => cmd.run(shell),
         Command::Quantize(cmd) => cmd.run(shell),
         Command::Emit(cmd) => cmd.run(shell),

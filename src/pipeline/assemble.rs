@@ -54,7 +54,7 @@ pub fn assemble_from(
     progress: &dyn Progress,
 ) -> Result<Summary> {
     progress.stage("load");
-    assemble_source(&joint::open(from, scale)?, options, progress)
+    assemble_source(&joint::open(from, scale, false)?, options, progress)
 }
 
 fn assemble_source(source: &Source, options: &AssembleOptions, progress: &dyn Progress) -> Result<Summary> {

@@ -105,7 +105,7 @@ pub fn build_from(from: &[From], scale: HeadScale, options: &BuildOptions, progr
         output::check_folder(out)?;
     }
     progress.stage("load");
-    let source = joint::open(from, scale)?;
+    let source = joint::open(from, scale, options.reject.is_some())?;
     build_source(&source, options, progress)
 }
 
@@ -223,6 +223,12 @@ fn classes(source: &Source, options: &BuildOptions) -> Result<(Vec<usize>, usize
         let asked = classes.len();
         return Ok((classes, asked));
     }
+    if !source.parts.is_empty() {
+        let all: Vec<usize> = (0..source.graph.classes()).collect();
+        let asked = joint::asked(source);
+        reject::check_others(all.len() - asked)?;
+        return Ok((all, asked));
+    }
     let wanted = source.any_classes(&options.route.classes)?;
     Ok((reject::in_order(source, &wanted)?, wanted.len()))
 }
@@ -321,7 +327,7 @@ fn ram(plan: &Plan, stack: Option<u64>) -> report::Ram {
 
 /// The options that shape the program, for file headers.
 fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settings) -> Vec<String> {
-    let mut words: Vec<String> = source.parts.iter().map(joint::Part::word).collect();
+    let mut words: Vec<String> = source.parts.iter().filter(|p| p.wanted).map(joint::Part::word).collect();
     if words.is_empty() {
         words.push(format!("--classes {}", source.names(classes).join(",")));
     } else {

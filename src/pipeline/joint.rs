@@ -14,8 +14,9 @@ use crate::data::{BuildOptions, Case, InputContract, Samples};
 use crate::diag::{Diag, Result};
 use crate::heads::{self, Scale};
 use crate::ir::groups::channel_groups;
-use crate::ir::op::Affine;
+use crate::ir::op::{Affine, Op};
 use crate::ir::{Graph, NodeId, Shape};
+use crate::pipeline::adapt::{self, Fit};
 use crate::pipeline::calibration::split;
 use crate::pipeline::route::Cut;
 use crate::pipeline::{Source, score};
@@ -89,11 +90,37 @@ pub struct Part {
     pub classes: Vec<usize>,
     /// Where these are among the joint classes.
     pub outputs: Range<usize>,
+    /// Whether it was asked for; else it is there to reject by.
+    pub wanted: bool,
+    /// How its input lies in the common one; `None` until that is known.
+    pub fit: Option<Fit>,
     /// Components of one network have one number, and one scale.
     pub network: usize,
 }
 
 impl Part {
+    /// What its branch makes of the common input.
+    fn input(&self) -> Op {
+        let normalisation = normalisation(&self.case.input);
+        match &self.fit {
+            Some(fit) => fit.op(&normalisation),
+            None => Op::Affine(normalisation),
+        }
+    }
+
+    /// Adds the samples of this component's classes among `samples`, which are of the case of `owner`.
+    fn collect(&self, owner: &Part, samples: &Samples, all: &mut Samples) {
+        for i in 0..samples.len() {
+            if let Some(place) = self.classes.iter().position(|&c| c == samples.labels[i] as usize) {
+                match &owner.fit {
+                    Some(fit) => all.raw.extend(fit.enlarge(samples.sample(i))),
+                    None => all.raw.extend_from_slice(samples.sample(i)),
+                }
+                all.labels.push((self.outputs.start + place) as u32);
+            }
+        }
+    }
+
     /// As on a command line, without folders.
     pub(super) fn word(&self) -> String {
         let names: Vec<&str> = self.classes.iter().map(|&c| self.case.label_names[c].as_str()).collect();
@@ -102,8 +129,9 @@ impl Part {
     }
 }
 
-/// Opens the cases of `from` and joins their networks.
-pub fn open(from: &[From], scale: HeadScale) -> Result<Source> {
+/// Opens the cases of `from` and joins their networks. With `others`, the classes that no one asked for come after the
+/// wanted ones, as components of their own.
+pub fn open(from: &[From], scale: HeadScale, others: bool) -> Result<Source> {
     let mut parts: Vec<Part> = Vec::new();
     let mut opened: Vec<Source> = Vec::new();
     let mut of_part = Vec::new();
@@ -135,17 +163,33 @@ pub fn open(from: &[From], scale: HeadScale) -> Result<Source> {
             sha256: source.sha256.clone(),
             outputs: first..first + classes.len(),
             classes,
+            wanted: true,
+            fit: None,
             network,
         });
         of_part.push(network);
+    }
+    for (network, source) in opened.iter().enumerate().filter(|_| others) {
+        let own = || parts.iter().filter(|p| p.network == network);
+        let rest = (0..source.graph.classes()).filter(|c| !own().any(|p| p.classes.contains(c)));
+        let classes: Vec<usize> = rest.collect();
+        let first = parts.last().map_or(0, |p| p.outputs.end);
+        if let Some(part) = own().next().filter(|_| !classes.is_empty()).cloned() {
+            parts.push(Part { outputs: first..first + classes.len(), classes, wanted: false, ..part });
+            of_part.push(network);
+        }
     }
     let sources: Vec<&Source> = of_part.iter().map(|&n| &opened[n]).collect();
     joined(parts, &sources, scale)
 }
 
 /// The joint source of `parts`, which belong to `sources`.
-fn joined(parts: Vec<Part>, sources: &[&Source], scale: HeadScale) -> Result<Source> {
-    let contract = contract(&parts)?;
+fn joined(mut parts: Vec<Part>, sources: &[&Source], scale: HeadScale) -> Result<Source> {
+    let contracts: Vec<(&str, &InputContract)> = parts.iter().map(|p| (p.name.as_str(), &p.case.input)).collect();
+    let contract = adapt::common(&contracts)?;
+    for part in &mut parts {
+        part.fit = Some(Fit::new(&part.name, contract.shape, part.case.input.shape)?);
+    }
     let graph = graph(&parts, sources, &contract, scale)?;
     let label_names = label_names(&parts);
     let splits = |which: fn(&Source) -> Option<&Samples>| -> Option<Vec<&Samples>> {
@@ -196,25 +240,6 @@ fn joined(parts: Vec<Part>, sources: &[&Source], scale: HeadScale) -> Result<Sou
     Ok(source)
 }
 
-/// The raw bytes as they are: every branch normalises them itself.
-fn contract(parts: &[Part]) -> Result<InputContract> {
-    let first = &parts[0].case.input;
-    for part in parts {
-        let own = &part.case.input;
-        if own.kind != first.kind || own.shape != first.shape {
-            return Diag::new("joint/input", "the sources do not take the same kind of input")
-                .at(&part.name)
-                .expected(
-                    format!("{} {:?}, as {}", first.kind.name(), first.shape, parts[0].name),
-                    format!("{} {:?}", own.kind.name(), own.shape),
-                )
-                .help("join networks of one input shape")
-                .err();
-        }
-    }
-    Ok(InputContract::new(first.kind, first.shape, 1.0))
-}
-
 /// All components side by side, uncut but for their heads.
 fn graph(parts: &[Part], sources: &[&Source], contract: &InputContract, scale: HeadScale) -> Result<Graph> {
     let mut own = Vec::with_capacity(parts.len());
@@ -225,11 +250,8 @@ fn graph(parts: &[Part], sources: &[&Source], contract: &InputContract, scale: H
         }
         own.push(assemble(&whole, &source.groups, &Route::whole(&source.groups), &part.classes)?.graph);
     }
-    let branches: Vec<Branch<'_>> = parts
-        .iter()
-        .zip(&own)
-        .map(|(part, graph)| Branch { name: &part.name, graph, input: normalisation(&part.case.input) })
-        .collect();
+    let branches: Vec<Branch<'_>> =
+        parts.iter().zip(&own).map(|(part, graph)| Branch { name: &part.name, graph, input: part.input() }).collect();
     let [h, w, c] = contract.shape;
     Ok(join(Shape::new(c, h, w), &branches)?.graph)
 }
@@ -261,9 +283,7 @@ pub(super) fn pooled(contract: &InputContract, parts: &[Part], samples: &[&Sampl
         for (other, own) in parts.iter().zip(samples) {
             if other.case.label_names == part.case.label_names && !used.contains(&other.network) {
                 used.push(other.network);
-                let more = union(contract, std::iter::once((part, *own)));
-                all.raw.extend_from_slice(&more.raw);
-                all.labels.extend_from_slice(&more.labels);
+                part.collect(other, own, &mut all);
             }
         }
     }
@@ -274,12 +294,7 @@ pub(super) fn pooled(contract: &InputContract, parts: &[Part], samples: &[&Sampl
 pub(super) fn union<'a>(contract: &InputContract, samples: impl Iterator<Item = (&'a Part, &'a Samples)>) -> Samples {
     let mut all = Samples::empty(contract);
     for (part, own) in samples {
-        for i in 0..own.len() {
-            if let Some(place) = part.classes.iter().position(|&c| c == own.labels[i] as usize) {
-                all.raw.extend_from_slice(own.sample(i));
-                all.labels.push((part.outputs.start + place) as u32);
-            }
-        }
+        part.collect(part, own, &mut all);
     }
     all
 }
@@ -330,6 +345,11 @@ pub(super) fn rescale_cut(source: &Source, cut: &mut Cut) -> Result<()> {
     }
 }
 
+/// How many of a joint source's classes were asked for.
+pub(super) fn asked(source: &Source) -> usize {
+    source.parts.iter().filter(|p| p.wanted).map(|p| p.outputs.len()).sum()
+}
+
 /// Rows of scores of three networks on the same samples.
 pub(super) struct Rows<'a> {
     /// The joint source.
@@ -345,12 +365,13 @@ pub(super) fn report(source: &Source, small: &Graph, rows: &Rows<'_>, truth: &[u
     if source.parts.is_empty() {
         return None;
     }
-    let all = 0..source.case.label_names.len();
+    let all = 0..asked(source);
     let heads = assemble::heads(small, source.parts.len());
     let components: Vec<report::Component> = source
         .parts
         .iter()
         .zip(heads)
+        .filter(|(part, _)| part.wanted)
         .map(|(part, head)| {
             let mut alone = small.clone();
             alone.output = head;

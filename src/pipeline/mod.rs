@@ -3,11 +3,13 @@
 //! In: options as plain structs. Out: plain data ([`crate::report`]) or files written whole through
 //! [`crate::output`]. What is going on is told to a [`Progress`]; nothing here prints or reads the clock.
 
+mod adapt;
 mod assemble;
 pub(crate) mod attribute;
 mod bench;
 mod build;
 pub(crate) mod calibration;
+mod components;
 mod cutter;
 mod demo;
 mod emit;
@@ -29,10 +31,12 @@ mod widths;
 
 pub use crate::attribute::{Method, Shard};
 pub use crate::device::Place;
+pub use adapt::Fit;
 pub use assemble::{AssembleOptions, assemble, assemble_from};
 pub use attribute::{AttributeOptions, AttributeSummary, attribute, merge};
 pub use bench::{BenchOptions, Benched, bench};
 pub use build::{BuildOptions, Outcome, build, build_from};
+pub use components::{ComponentsOptions, components};
 pub use demo::{DemoOptions, demo};
 pub use emit::{EmitOptions, emit};
 pub use finetune::FinetuneOptions;

@@ -73,17 +73,18 @@ pub struct RejectOptions {
 /// All classes of `source`, the wanted ones first.
 pub(super) fn in_order(source: &Source, wanted: &[usize]) -> Result<Vec<usize>> {
     let others: Vec<usize> = (0..source.graph.classes()).filter(|c| !wanted.contains(c)).collect();
-    if !source.parts.is_empty() {
-        return Diag::new("reject/several-sources", "--reject works on one source so far")
-            .help("leave --reject out, or build a crate of one source")
-            .err();
-    }
-    if others.is_empty() {
-        return Diag::new("reject/no-others", "every class of the source is wanted: there is nothing to reject by")
-            .help("leave a class out of --classes, or --reject")
-            .err();
-    }
+    check_others(others.len())?;
     Ok(wanted.iter().copied().chain(others).collect())
+}
+
+/// Fails unless there is a class to reject by.
+pub(super) fn check_others(others: usize) -> Result<()> {
+    if others > 0 {
+        return Ok(());
+    }
+    Diag::new("reject/no-others", "every class of the source is wanted: there is nothing to reject by")
+        .help("leave a class out of --classes (--from), or --reject")
+        .err()
 }
 
 /// The smallest ratio whose network tells wanted samples from others nearly as well as the source, judged on

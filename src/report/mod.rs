@@ -4,7 +4,9 @@
 
 mod bench;
 mod build;
+mod components;
 mod text;
 
 pub use bench::{Bench, BenchCompared, BenchLayer, Change, LayerChange};
 pub use build::*;
+pub use components::*;

@@ -199,7 +199,7 @@ pub(crate) fn grouped(n: u64) -> String {
     out
 }
 
-fn percent(fraction: f64) -> String {
+pub(super) fn percent(fraction: f64) -> String {
     format!("{:.2} %", fraction * 100.0)
 }
 

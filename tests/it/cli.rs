@@ -405,6 +405,7 @@ fn help_names_every_command() {
         "inspect",
         "attribute",
         "merge",
+        "components",
         "assemble",
         "quantize",
         "emit",

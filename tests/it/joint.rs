@@ -50,7 +50,7 @@ fn mean_class(rows: &[Vec<f32>], labels: &[u32], classes: usize) -> f64 {
 fn check_equal(parts: &[(&str, &str)], n: usize) {
     let Some(cases): Option<Vec<_>> = parts.iter().map(|(case, _)| shared(case)).collect() else { return };
     let named: Vec<From> = cases.iter().zip(parts).map(|(case, (_, classes))| from(case, classes)).collect();
-    let joint = open_joint(&named, HeadScale::Off).expect("joins");
+    let joint = open_joint(&named, HeadScale::Off, false).expect("joins");
     let test = joint.test.as_ref().expect("a test split");
     let some = test.select(&(0..test.len()).step_by(test.len().div_ceil(n)).collect::<Vec<usize>>());
     let got = logits(&joint.graph, &joint.case.input, &some);
@@ -78,15 +78,54 @@ fn branches_keep_their_own_normalisation() {
 }
 
 #[test]
+fn sources_of_other_sizes_see_their_own_images_as_they_are() {
+    let (Some(grey), Some(color)) = (shared("cases/cnn_fmnist.toml"), shared("cases/vgg_cifar.toml")) else { return };
+    let joint = open_joint(&[from(&grey, "8,1"), from(&color, "ship")], HeadScale::Off, false).expect("joins");
+    assert_eq!(joint.case.input.shape, [32, 32, 3]);
+    let test = joint.test.as_ref().expect("a test split");
+    for (case, part) in [&grey, &color].into_iter().zip(&joint.parts) {
+        let own = Source::open(case).expect("opens");
+        let of_part = |i: &usize| part.outputs.contains(&(test.labels[*i] as usize));
+        let here: Vec<usize> = (0..test.len()).filter(of_part).take(20).collect();
+        let all = own.test.as_ref().expect("a test split");
+        let there: Vec<usize> =
+            (0..all.len()).filter(|&i| part.classes.contains(&(all.labels[i] as usize))).take(20).collect();
+        let got = logits(&joint.graph, &joint.case.input, &test.select(&here));
+        let want = logits(&own.graph, &own.case.input, &all.select(&there));
+        for (got, want) in got.iter().zip(&want) {
+            for (output, &class) in part.outputs.clone().zip(&part.classes) {
+                let (got, want) = (f64::from(got[output]), f64::from(want[class]));
+                assert!((got - want).abs() <= 1e-5 * want.abs().max(1.0), "{}: {got} for {want}", part.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn class_sets_of_one_source_share_its_body() {
     let Some(case) = shared("cases/cnn_fmnist.toml") else { return };
-    let joint = open_joint(&[from(&case, "4,0"), from(&case, "7")], HeadScale::Fit).expect("joins");
+    let joint = open_joint(&[from(&case, "4,0"), from(&case, "7")], HeadScale::Fit, false).expect("joins");
     let own = Source::open(&case).expect("opens");
     let dropped = 7 * 96;
     assert_eq!(joint.graph.macs(), own.graph.macs() - dropped, "{}", joint.graph);
     assert_eq!(joint.case.label_names, ["Coat", "T-shirt/top", "Sneaker"]);
-    let twice = open_joint(&[from(&case, "4,0"), from(&case, "0")], HeadScale::Fit);
+    let twice = open_joint(&[from(&case, "4,0"), from(&case, "0")], HeadScale::Fit, false);
     assert_eq!(twice.expect_err("a class twice").code, "joint/class-twice");
+}
+
+#[test]
+fn classes_to_reject_by_come_last_and_share_the_body() {
+    let (Some(a), Some(b)) = (shared("cases/cnn_fmnist.toml"), shared("cases/dscnn_emnist.toml")) else { return };
+    let joint = open_joint(&[from(&a, "Bag"), from(&b, "C,A")], HeadScale::Fit, true).expect("joins");
+    let names = &joint.case.label_names;
+    assert_eq!(names[..3], ["Bag", "C", "A"]);
+    assert_eq!(names.len(), 36);
+    let macs = |case: &Path| Source::open(case).expect("opens").graph.macs();
+    assert_eq!(joint.graph.macs(), macs(&a) + macs(&b), "two bodies, heads in parts");
+    assert_eq!(
+        joint.parts.iter().map(|p| (p.wanted, p.network)).collect::<Vec<_>>(),
+        [(true, 0), (true, 1), (false, 0), (false, 1)]
+    );
 }
 
 fn random_conv(random: &mut Random, [o, i]: [usize; 2], pad: usize) -> Op {
@@ -119,7 +158,7 @@ fn each_branch_folds_its_own_normalisation_into_integers() {
         Affine { scale: vec![2.0 / 255.0; 3], shift: vec![-1.0; 3] },
     ];
     let names = ["a", "b", "c"];
-    let branch = |i: usize| Branch { name: names[i], graph: &nets[i], input: inputs[i].clone() };
+    let branch = |i: usize| Branch { name: names[i], graph: &nets[i], input: Op::Affine(inputs[i].clone()) };
     let joined = join(Shape::new(3, 9, 8), &[branch(0), branch(1), branch(2)]).expect("joins");
     let contract = InputContract::new(InputKind::U8, [9, 8, 3], 1.0);
     let samples = Samples::random(&contract, 48, 3);
@@ -191,7 +230,7 @@ fn uncut_sources_on_one_scale() {
         let Some(cases): Option<Vec<_>> = parts.iter().map(|(case, _)| shared(case)).collect() else { return };
         let named: Vec<From> = cases.iter().zip(&parts).map(|(case, (_, classes))| from(case, classes)).collect();
         for scale in [HeadScale::Off, HeadScale::Level, HeadScale::Fit] {
-            let joint = open_joint(&named, scale).expect("joins");
+            let joint = open_joint(&named, scale, false).expect("joins");
             let test = joint.test.as_ref().expect("a test split");
             let thin = test.select(&(0..test.len()).step_by(2).collect::<Vec<usize>>());
             let rows = logits(&joint.graph, &joint.case.input, &thin);

@@ -6,6 +6,7 @@ mod attribute;
 mod bench;
 mod build;
 mod cli;
+mod components;
 mod counts;
 mod data;
 mod demo;

@@ -1,0 +1,158 @@
+//! Sources of different input shapes behind one input.
+//!
+//! The common input is as large as the largest, side by side and channel by channel. On the device a branch with a
+//! smaller one begins with one convolution: it takes the middle, the mean over blocks of pixels, grey from red, green
+//! and blue, and its network's own normalisation. Samples of a smaller source are enlarged the other way (pixels
+//! repeated, a black border, equal channels), so that its branch sees them exactly as its network did.
+
+use crate::data::{InputContract, InputKind};
+use crate::diag::{Diag, Result};
+use crate::ir::op::{Affine, Conv, Op, Window};
+
+/// Shares of red, green and blue in grey: those of ITU-R BT.601, in steps of 1/128.
+const GREY: [f64; 3] = [38.0 / 128.0, 75.0 / 128.0, 15.0 / 128.0];
+
+/// How one source's input lies in the common one. Shapes are `[H, W, C]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fit {
+    common: [usize; 3],
+    own: [usize; 3],
+    /// Pixels of the common input, per side, for one of its own.
+    block: usize,
+    /// Rows above and columns to the left of the part that counts.
+    first: [usize; 2],
+}
+
+/// The largest of all `contracts`, which must be of one kind.
+pub(super) fn common(contracts: &[(&str, &InputContract)]) -> Result<InputContract> {
+    let (first, rest) = (contracts[0], &contracts[1..]);
+    let mut shape = first.1.shape;
+    for (name, contract) in rest {
+        let features = contract.kind == InputKind::I8 && contract.shape != first.1.shape;
+        if contract.kind != first.1.kind || features {
+            return Diag::new("joint/input", "the sources do not take the same kind of input")
+                .at(*name)
+                .expected(
+                    format!("{} {:?}, as {}", first.1.kind.name(), first.1.shape, first.0),
+                    format!("{} {:?}", contract.kind.name(), contract.shape),
+                )
+                .help("join image networks, or networks of the same features")
+                .err();
+        }
+        shape.iter_mut().zip(contract.shape).for_each(|(side, other)| *side = (*side).max(other));
+    }
+    Ok(InputContract::new(first.1.kind, shape, 1.0))
+}
+
+impl Fit {
+    /// Where an input of shape `own` lies in a `common` one.
+    pub(super) fn new(name: &str, common: [usize; 3], own: [usize; 3]) -> Result<Self> {
+        if own[2] != common[2] && (own[2], common[2]) != (1, 3) {
+            return Diag::new("joint/channels", "there is no way from the common input to this source's channels")
+                .at(name)
+                .expected(format!("{} channels, or 1 of 3", common[2]), own[2])
+                .err();
+        }
+        let block = (common[0] / own[0]).min(common[1] / own[1]).max(1);
+        let first = [(common[0] - block * own[0]) / 2, (common[1] - block * own[1]) / 2];
+        Ok(Self { common, own, block, first })
+    }
+
+    /// What the branch begins with: its normalisation, and before it whatever the shapes need.
+    pub(super) fn op(&self, normalisation: &Affine) -> Op {
+        if self.common == self.own {
+            return Op::Affine(normalisation.clone());
+        }
+        let Self { common, own, block, first } = *self;
+        let kernel = [common[0] - block * (own[0] - 1), common[1] - block * (own[1] - 1)];
+        let window = Window { stride: [block; 2], ..Window::new(kernel) };
+        let groups = if own[2] == common[2] { own[2] } else { 1 };
+        let reads: &[f64] = if groups == own[2] && own[2] == common[2] { &[1.0] } else { &GREY };
+        let inside = |axis: usize, k: usize| (first[axis]..first[axis] + block).contains(&k);
+        let mut weight = Vec::new();
+        for scale in &normalisation.scale {
+            for share in reads {
+                for y in 0..kernel[0] {
+                    for x in 0..kernel[1] {
+                        let mean = share * scale / (block * block) as f64;
+                        weight.push(if inside(0, y) && inside(1, x) { mean as f32 } else { 0.0 });
+                    }
+                }
+            }
+        }
+        let bias = normalisation.shift.iter().map(|&s| s as f32).collect();
+        Op::Conv(Conv { out_channels: own[2], in_channels: common[2], groups, window, weight, bias })
+    }
+
+    /// A sample of the source, `[H, W, C]`, as a sample of the common input.
+    pub(super) fn enlarge(&self, sample: &[u8]) -> Vec<u8> {
+        let Self { common, own, block, first } = *self;
+        if common == own {
+            return sample.to_vec();
+        }
+        let mut out = vec![0; common.iter().product()];
+        for y in 0..block * own[0] {
+            for x in 0..block * own[1] {
+                let from = ((y / block) * own[1] + x / block) * own[2];
+                let to = ((first[0] + y) * common[1] + first[1] + x) * common[2];
+                for c in 0..common[2] {
+                    out[to + c] = sample[from + c.min(own[2] - 1)];
+                }
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::{Batch, Network};
+    use crate::ir::{Graph, NodeId, Shape};
+
+    /// What a branch sees of a sample of its own source.
+    fn seen(own: [usize; 3], common: [usize; 3]) {
+        let sample: Vec<u8> = (0..own.iter().product::<usize>()).map(|i| (i * 37 % 251) as u8).collect();
+        let channels = own[2];
+        let normalisation = Affine {
+            scale: (0..channels).map(|c| 0.01 + c as f64 * 0.002).collect(),
+            shift: (0..channels).map(|c| c as f64 - 0.5).collect(),
+        };
+        let fit = Fit::new("a", common, own).expect("fits");
+        let large = fit.enlarge(&sample);
+        let mut graph = Graph::new("x", Shape::new(common[2], common[0], common[1]));
+        graph.push("adapt", fit.op(&normalisation), &[NodeId(0)]).expect("fits");
+        let network_input: Vec<f64> = (0..common[2])
+            .flat_map(|c| large.iter().skip(c).step_by(common[2]).map(|&p| f64::from(p)).collect::<Vec<f64>>())
+            .collect();
+        graph.push("mean", Op::GlobalAvgPool, &[NodeId(1)]).expect("a vector ends it");
+        let input = Batch::new(graph.shape(NodeId(0)), 1, network_input).expect("fits");
+        let acts = Network::<f64>::new(&graph).expect("runs").forward(&input).expect("runs");
+        let got = &acts.get(NodeId(1)).data;
+        for (i, &p) in sample.iter().enumerate() {
+            let (position, c) = (i / channels, i % channels);
+            let want = f64::from(p) * normalisation.scale[c] + normalisation.shift[c];
+            let got = got[c * own[0] * own[1] + position];
+            assert!((got - want).abs() < 1e-5, "{own:?} in {common:?}: {got} for {want}");
+        }
+    }
+
+    #[test]
+    fn a_branch_sees_its_own_images_as_its_network_did() {
+        seen([28, 28, 1], [32, 32, 3]);
+        seen([28, 28, 1], [28, 28, 1]);
+        seen([5, 7, 3], [16, 21, 3]);
+        seen([6, 4, 1], [13, 8, 1]);
+        seen([10, 10, 1], [31, 30, 3]);
+    }
+
+    #[test]
+    fn features_and_odd_channels_are_refused() {
+        assert_eq!(Fit::new("a", [8, 8, 4], [8, 8, 3]).expect_err("channels").code, "joint/channels");
+        let image = InputContract::new(InputKind::U8, [8, 8, 1], 1.0);
+        let features = InputContract::new(InputKind::I8, [8, 8, 1], 1.0);
+        let large = InputContract::new(InputKind::I8, [9, 8, 1], 1.0);
+        assert_eq!(common(&[("a", &image), ("b", &features)]).expect_err("kinds").code, "joint/input");
+        assert_eq!(common(&[("a", &features), ("b", &large)]).expect_err("shapes").code, "joint/input");
+    }
+}
