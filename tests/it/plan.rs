@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use fratc::plan::{Home, Plan, Step, plan, plan_for};
 use fratc::qir::pass::{Options, simplify};
-use fratc::qir::{Hwc, Op, Program, TensorId, Window};
+use fratc::qir::{Hwc, InputKind, Op, Program, TensorId, Window};
+use fratc::sim::{self, Values, run_layer};
 use fratc::target::Target;
 
-use crate::programs;
+use crate::programs::{self, Pattern};
 use crate::random_program::random;
 use crate::simplify::model;
 
@@ -89,13 +90,93 @@ impl<'a> Shadow<'a> {
     }
 }
 
+/// The scores of `program` computed in one arena, as `plan` says, with the simulation's kernels; what is scratch memory to a
+/// kernel is filled with noise.
+fn execute(program: &Program, plan: &Plan, input: &[u8]) -> Vec<i8> {
+    let mut arena = vec![0x55_i8; plan.arena_bytes];
+    let mut scores = Vec::new();
+    let row = |id: TensorId| program.tensor(id).shape.w * program.tensor(id).shape.c;
+    for step in &plan.steps {
+        let layer = &program.layers[step.layer];
+        let at = |id: TensorId| match plan.home(program, id) {
+            Home::Arena(offset) => offset,
+            other => unreachable!("{id:?} is {other:?}"),
+        };
+        if let Some(scratch) = step.scratch {
+            arena[scratch.offset..scratch.offset + scratch.bytes].fill(-0x56);
+        }
+        let Some(bands) = step.bands else {
+            let taken: Vec<Vec<i8>> = step
+                .reads
+                .iter()
+                .map(|&id| match plan.home(program, id) {
+                    Home::Arena(offset) => arena[offset..offset + program.tensor(id).shape.len()].to_vec(),
+                    Home::Input | Home::Scores => input.iter().map(|&p| p as i8).collect(),
+                })
+                .collect();
+            let raw = program.input_kind == InputKind::U8;
+            let values =
+                step.reads.iter().zip(&taken).map(|(&id, taken)| {
+                    if raw && id == program.input() { Values::U8(input) } else { Values::I8(taken) }
+                });
+            let output = run_layer(program, layer, &values.collect::<Vec<_>>());
+            if step.writes == program.output {
+                scores = output;
+            } else {
+                arena[at(step.writes)..][..output.len()].copy_from_slice(&output);
+            }
+            continue;
+        };
+        let (x, y) = (step.reads[0], step.writes);
+        let [from, to] = [x, y].map(|id| sim::hwc(program.tensor(id).shape));
+        let mut program = program.clone();
+        for rows in bands.ranges(to.h) {
+            let mut layer = layer.clone();
+            let window = match &mut layer.op {
+                Op::Conv(conv) | Op::Depthwise(conv) => &mut conv.window,
+                Op::MaxPool(window) => window,
+                Op::AvgPool(pool) => &mut pool.window,
+                other => unreachable!("{} has no rows", other.name()),
+            };
+            let whole = sim::window(window);
+            let (input, output, band) = whole.band(from, to, &rows);
+            window.pad = band.pad;
+            program.tensors[x.index()].shape.h = input.h;
+            program.tensors[y.index()].shape.h = output.h;
+            let read = whole.rows_read(&rows, from.h);
+            let values = arena[at(x)..][read.start * row(x)..read.end * row(x)].to_vec();
+            let output = run_layer(&program, &layer, &[Values::I8(&values)]);
+            arena[at(y)..][rows.start * row(y)..rows.end * row(y)].copy_from_slice(&output);
+        }
+    }
+    scores
+}
+
+#[test]
+fn programs_run_in_their_arena() {
+    let targets = ["qemu-m4", "qemu-m0"].map(|name| Target::load(name).expect("a shipped target"));
+    let mut banded = 0;
+    for program in programs::all().into_iter().chain((200..300).map(|seed| random(seed, 8))) {
+        for target in &targets {
+            let plan = plan_for(&program, target).expect("plans");
+            banded += plan.steps.iter().filter(|step| step.bands.is_some()).count();
+            let mut pattern = Pattern::new(5);
+            for _ in 0..2 {
+                let sample = pattern.sample(&program);
+                assert_eq!(execute(&program, &plan, &sample), sim::run(&program, &sample), "{program}\n{plan:?}");
+            }
+        }
+    }
+    assert!(banded > 60, "{banded} steps in bands");
+}
+
 /// Input rows under the taps of output rows, tap by tap.
 fn read_rows(program: &Program, step: &Step, rows: &Range<usize>) -> Vec<usize> {
     let window: &Window = match &program.layers[step.layer].op {
         Op::Conv(conv) | Op::Depthwise(conv) => &conv.window,
         Op::MaxPool(window) => window,
         Op::AvgPool(pool) => &pool.window,
-        other => panic!("{} has no rows", other.name()),
+        other => unreachable!("{} has no rows", other.name()),
     };
     let height = program.tensor(step.reads[0]).shape.h;
     let taps = rows.clone().flat_map(|y| {

@@ -79,7 +79,9 @@ fn as_clamp(table: &[i8], reach: Range) -> Option<(i8, i8)> {
 /// Makes `op` do what `table` does to its result.
 fn join_producer(op: &mut Op, table: &[i8], bounds: Option<(i8, i8)>) -> bool {
     if let Op::Lookup(first) = op {
-        first.iter_mut().for_each(|q| *q = entry(table, *q));
+        for q in first.iter_mut() {
+            *q = entry(table, *q);
+        }
         return true;
     }
     let Some((lo, hi)) = bounds.map(|(lo, hi)| (i32::from(lo), i32::from(hi))) else { return false };
