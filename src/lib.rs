@@ -16,6 +16,8 @@ pub mod diag;
 pub mod emit;
 pub mod exec;
 pub mod finetune;
+pub mod firmware;
+pub mod flash;
 pub mod heads;
 pub mod ir;
 pub mod library;

@@ -45,6 +45,10 @@ pub struct Cmd {
     /// Leave the int8 program as quantized: keep channels that are constant or unread (for comparison)
     #[arg(long)]
     no_simplify: bool,
+    /// Also write firmware for the board beside the crate, as DIR-firmware: flash it with `cargo run --release` there or
+    /// with `fratc flash DIR`
+    #[arg(long)]
+    firmware: bool,
 }
 
 impl Cmd {
@@ -63,6 +67,7 @@ impl Cmd {
             random_calibration: self.random_calibration,
             simplify: !self.no_simplify,
             reject,
+            firmware: self.firmware,
         };
         let outcome = match &self.source.case {
             Some(case) => pipeline::build(case, &options, shell)?,

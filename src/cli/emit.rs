@@ -23,11 +23,20 @@ pub struct Cmd {
     /// Leave the program as it is: keep channels that are constant or unread (for comparison)
     #[arg(long)]
     no_simplify: bool,
+    /// Also write firmware for the board beside the crate, as DIR-firmware: flash it with `cargo run --release` there or
+    /// with `fratc flash DIR`
+    #[arg(long)]
+    firmware: bool,
 }
 
 impl Cmd {
     pub fn run(&self, shell: &Shell) -> Result<()> {
-        let options = EmitOptions { target: self.target.clone(), out: self.out.clone(), simplify: !self.no_simplify };
+        let options = EmitOptions {
+            target: self.target.clone(),
+            out: self.out.clone(),
+            simplify: !self.no_simplify,
+            firmware: self.firmware,
+        };
         let summary = pipeline::emit(&self.program, &options, shell)?;
         shell.print(&summary, |s| {
             let went = s.simplified.as_ref().map_or_else(String::new, |went| format!("simplify {went}\n"));

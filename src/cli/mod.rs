@@ -12,6 +12,7 @@ mod completions;
 mod components;
 mod demo;
 mod emit;
+mod flash;
 mod inspect;
 mod merge;
 mod quantize;
@@ -71,6 +72,7 @@ enum Command {
     Quantize(quantize::Cmd),
     Emit(emit::Cmd),
     Verify(verify::Cmd),
+    Flash(flash::Cmd),
     Bench(bench::Cmd),
     Study(study::Cmd),
     Targets(targets::Cmd),
@@ -118,6 +120,7 @@ fn run(command: &Command, shell: &Shell) -> Result<()> {
         Command::Quantize(cmd) => cmd.run(shell),
         Command::Emit(cmd) => cmd.run(shell),
         Command::Verify(cmd) => cmd.run(shell),
+        Command::Flash(cmd) => cmd.run(shell),
         Command::Bench(cmd) => cmd.run(shell),
         Command::Study(cmd) => cmd.run(shell),
         Command::Targets(cmd) => cmd.run(shell),

@@ -40,6 +40,8 @@ pub struct BuildOptions {
     pub simplify: bool,
     /// Answer none of the classes where that is the answer.
     pub reject: Option<RejectOptions>,
+    /// Write firmware beside the crate.
+    pub firmware: bool,
 }
 
 /// [`BuildOptions`] with the case file's options and the defaults filled in.
@@ -93,6 +95,9 @@ pub fn build(case: &Path, options: &BuildOptions, progress: &dyn Progress) -> Re
     if let Some(out) = &options.out {
         // Before anything slow: the user should not wait to hear that the folder is taken.
         output::check_folder(out)?;
+        if options.firmware {
+            output::check_folder(&super::firmware::folder(out)?)?;
+        }
     }
     progress.stage("load");
     let source = Source::open(case)?;
@@ -212,6 +217,11 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
     if refused.is_none() {
         progress.stage("write");
         write(&report, &program, &plan, target, golden(&program, &inputs), out)?;
+        if options.firmware
+            && let Some(golden) = golden(&program, &inputs).first()
+        {
+            super::firmware::write(&program, target, golden, out)?;
+        }
     }
     Ok(Outcome { report, refused })
 }

@@ -27,6 +27,8 @@ pub struct EmitOptions {
     pub out: PathBuf,
     /// Remove what changes no score from the program.
     pub simplify: bool,
+    /// Write firmware beside the crate.
+    pub firmware: bool,
 }
 
 /// What `emit --json` prints, and what the crate's folder keeps.
@@ -53,6 +55,9 @@ pub struct Summary {
 /// Writes the crate of the program file at `path`.
 pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Result<Summary> {
     output::check_folder(&options.out)?;
+    if options.firmware {
+        output::check_folder(&super::firmware::folder(&options.out)?)?;
+    }
     let target = Target::load(&options.target)?;
     progress.stage("emit");
     let mut program = qir::load(path)?;
@@ -82,6 +87,11 @@ pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Resu
     files.push((PROGRAM_FILE.into(), qir::to_bytes(&program)?));
     progress.stage("write");
     output::write_folder(&options.out, &files)?;
+    if options.firmware
+        && let Some(golden) = options_emit.samples.first()
+    {
+        super::firmware::write(&program, &target, golden, &options.out)?;
+    }
     summary.path = options.out.display().to_string();
     Ok(summary)
 }

@@ -12,12 +12,18 @@
 //! - `runs`: host and QEMU
 //! - `differ`: the first layer that differs
 //! - `footprint`: sizes from ELF files
+//! - `firmware`: building firmware in its folder
+//! - `regions`: what a firmware takes of each memory
+//! - `device`: the same comparison with running firmware, over a serial line
 
 mod copy;
+pub mod device;
 mod differ;
+mod firmware;
 mod footprint;
 mod lines;
 mod process;
+mod regions;
 mod runs;
 
 use std::path::Path;
@@ -25,10 +31,12 @@ use std::time::Duration;
 
 pub(crate) use copy::Copy;
 pub use differ::Mismatch;
+pub use firmware::build_firmware;
 pub use footprint::{Footprint, measure};
 pub(crate) use lines::Printed;
 pub use process::stop_all;
-pub(crate) use process::{Stopped, run as run_program};
+pub(crate) use process::{Finished, Stopped, run as run_program};
+pub use regions::{RegionUse, Segment, region_table, segments};
 pub(crate) use runs::{instructions, run_qemu};
 
 use crate::data::{self, Samples};

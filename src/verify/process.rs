@@ -111,12 +111,21 @@ fn shell(script: &str, id: u32) {
 }
 
 /// Starts `command`, known to [`stop_all`] from the first moment.
-fn start(command: &mut Command) -> std::io::Result<Child> {
+pub(super) fn start(command: &mut Command) -> std::io::Result<Child> {
     lead_group(command);
     let mut running = running();
     let child = command.spawn()?;
     running.ids.push(child.id());
     Ok(child)
+}
+
+/// Kills a program that [`start`] started, and whatever it started.
+pub(super) fn end(child: &mut Child) {
+    kill_group(child.id());
+    // It may have ended by itself in between: both results are then ones to ignore.
+    let _ = child.kill();
+    let _ = child.wait();
+    running().ids.retain(|&id| id != child.id());
 }
 
 /// Runs `command` for at most `limit`, reading at most `most` bytes from each of its outputs.

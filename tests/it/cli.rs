@@ -410,6 +410,7 @@ fn help_names_every_command() {
         "quantize",
         "emit",
         "verify",
+        "flash",
         "bench",
         "study",
         "targets",
