@@ -17,6 +17,9 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("dsp/lanes.rs", include_str!("dsp/lanes.rs")),
     ("dsp/mod.rs", include_str!("dsp/mod.rs")),
     ("dsp/rows.rs", include_str!("dsp/rows.rs")),
+    ("flatten.rs", include_str!("flatten.rs")),
+    ("gate.rs", include_str!("gate.rs")),
+    ("grouped.rs", include_str!("grouped.rs")),
     ("lookup.rs", include_str!("lookup.rs")),
     ("max_pool.rs", include_str!("max_pool.rs")),
     ("pad.rs", include_str!("pad.rs")),
@@ -27,8 +30,10 @@ pub const SOURCES: &[(&str, &str)] = &[
 /// The files that `file` uses, itself not included.
 pub fn requirements(file: &str) -> &'static [&'static str] {
     match file {
-        "conv.rs" | "depthwise.rs" => &["bias.rs", "pad.rs", "requant.rs", "shape.rs"],
-        "avg_pool.rs" | "dense.rs" => &["requant.rs", "shape.rs"],
+        "conv.rs" | "depthwise.rs" | "grouped.rs" => {
+            &["bias.rs", "pad.rs", "requant.rs", "shape.rs"]
+        }
+        "avg_pool.rs" | "dense.rs" | "gate.rs" => &["requant.rs", "shape.rs"],
         "dsp/conv.rs" | "dsp/rows.rs" => &[
             "dsp/dot.rs",
             "dsp/lanes.rs",

@@ -105,7 +105,11 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
         Home::Input | Home::Scores => None,
     };
     let is_concat = matches!(context.layer.op, Op::Concat);
-    let letters: &[&str] = if matches!(context.layer.op, Op::Add(_)) { &["a", "b"] } else { &["x"] };
+    let letters: &[&str] = match context.layer.op {
+        Op::Add(_) => &["a", "b"],
+        Op::Gate(_) => &["x", "g"],
+        _ => &["x"],
+    };
     // What each argument of the layer's function is called, and what must be borrowed from the arena for it.
     let mut arguments = Vec::new();
     let mut borrowed = Vec::new();

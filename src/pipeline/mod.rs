@@ -36,7 +36,7 @@ pub use adapt::Fit;
 pub use assemble::{AssembleOptions, assemble, assemble_from};
 pub use attribute::{AttributeOptions, AttributeSummary, attribute, merge};
 pub use bench::{BenchOptions, Benched, bench};
-pub use build::{BuildOptions, Outcome, build, build_from};
+pub use build::{BuildOptions, Outcome, build, build_from, build_source};
 pub use components::{ComponentsOptions, components};
 pub use demo::{DemoOptions, demo};
 pub use emit::{EmitOptions, emit};

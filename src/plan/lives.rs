@@ -78,9 +78,20 @@ pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) ->
             match (&layer.op, strategy) {
                 (Op::Add(_) | Op::Lookup(_), InPlace::First) => layer.inputs.iter().position(may_replace),
                 (Op::Add(_) | Op::Lookup(_), InPlace::Last) => layer.inputs.iter().rposition(may_replace),
-                (Op::Add(_) | Op::Lookup(_), InPlace::Never)
+                // The gate itself is read for every position.
+                (Op::Gate(_), InPlace::First | InPlace::Last) => {
+                    layer.inputs.first().filter(|id| may_replace(id)).map(|_| 0)
+                }
+                (Op::Add(_) | Op::Lookup(_) | Op::Gate(_), InPlace::Never)
                 | (
-                    Op::Conv(_) | Op::Depthwise(_) | Op::Dense(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat,
+                    Op::Conv(_)
+                    | Op::Depthwise(_)
+                    | Op::Grouped(_)
+                    | Op::Dense(_)
+                    | Op::MaxPool(_)
+                    | Op::AvgPool(_)
+                    | Op::Concat
+                    | Op::Flatten,
                     InPlace::First | InPlace::Last | InPlace::Never,
                 ) => None,
             }

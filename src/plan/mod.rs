@@ -265,7 +265,7 @@ fn check_program(program: &Program) -> Result<()> {
         .layers
         .iter()
         .filter(|layer| program.input_kind == InputKind::U8 && layer.inputs.contains(&program.input()))
-        .filter(|layer| matches!(layer.op, Op::Add(_) | Op::Concat))
+        .filter(|layer| matches!(layer.op, Op::Add(_) | Op::Gate(_) | Op::Concat | Op::Flatten))
         .map(|layer| layer.name.as_str())
         .collect();
     if raw.is_empty() {

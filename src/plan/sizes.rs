@@ -1,7 +1,7 @@
 //! Bytes of constants: known exactly before anything is compiled.
 
 use super::{Kernel, pack};
-use crate::qir::{Bias, Conv, Op, PadValue, Program, Requant};
+use crate::qir::{Bias, Conv, Grouped, Op, PadValue, Program, Requant};
 
 /// Constants of one layer, in bytes of flash.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) fn sizes(program: &Program, kernels: &[Kernel]) -> Sizes {
 
 fn layer_bytes(op: &Op) -> LayerBytes {
     match op {
-        Op::Conv(conv) | Op::Depthwise(conv) => {
+        Op::Conv(conv) | Op::Depthwise(conv) | Op::Grouped(Grouped { groups: _, conv }) => {
             let Conv { window: _, weights, bias, pad, requant } = conv;
             let bias = match bias {
                 Bias::Channel(bias) => size_of_val(&bias[..]),
@@ -62,7 +62,8 @@ fn layer_bytes(op: &Op) -> LayerBytes {
         },
         Op::AvgPool(pool) => LayerBytes { weights: 0, tables: requant_bytes(&pool.requant) },
         Op::Lookup(table) => LayerBytes { weights: 0, tables: table.len() },
-        Op::Add(_) | Op::MaxPool(_) | Op::Concat => LayerBytes::default(),
+        Op::Gate(gate) => LayerBytes { weights: 0, tables: requant_bytes(&gate.requant) },
+        Op::Add(_) | Op::MaxPool(_) | Op::Concat | Op::Flatten => LayerBytes::default(),
     }
 }
 

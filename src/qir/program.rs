@@ -146,6 +146,24 @@ pub struct Dense {
     pub requant: Requant,
 }
 
+/// Convolution whose groups of outputs see their own inputs only; weights `[O][KH][KW][I / groups]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grouped {
+    /// Groups; they divide the channels of the input and of the output.
+    pub groups: usize,
+    /// All else.
+    pub conv: Conv,
+}
+
+/// Product of a tensor and one value per channel, see `fratc_runtime::gate::Gate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// Zero points of the features and of the gate.
+    pub zero_points: [i32; 2],
+    /// Back to `i8`; one multiplier.
+    pub requant: Requant,
+}
+
 /// Sum, see `fratc_runtime::add::Add`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Add {
@@ -193,6 +211,12 @@ pub enum Op {
     Concat,
     /// Element-wise table of 256 entries, indexed by `q + 128`.
     Lookup(Vec<i8>),
+    /// Convolution in groups.
+    Grouped(Grouped),
+    /// Features `[H, W, C]` times a gate `[1, 1, C]`.
+    Gate(Gate),
+    /// A map as a vector in channel-major order.
+    Flatten,
 }
 
 /// One layer: one kernel call.
@@ -282,7 +306,8 @@ impl Program {
         match &layer.op {
             Op::Conv(conv) | Op::Depthwise(conv) => (out.h * out.w * conv.weights.len()) as u64,
             Op::Dense(dense) => dense.weights.len() as u64,
-            Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_) => 0,
+            Op::Grouped(grouped) => (out.h * out.w * grouped.conv.weights.len()) as u64,
+            Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_) | Op::Gate(_) | Op::Flatten => 0,
         }
     }
 

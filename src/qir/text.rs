@@ -58,6 +58,9 @@ impl Op {
             Op::AvgPool(_) => "avg_pool",
             Op::Concat => "concat",
             Op::Lookup(_) => "lookup",
+            Op::Grouped(_) => "grouped",
+            Op::Gate(_) => "gate",
+            Op::Flatten => "flatten",
         }
     }
 }
@@ -77,7 +80,12 @@ fn write_attributes(op: &Op, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write_requant(&pool.requant, f)?;
             if pool.requant.multipliers.len() > 1 { write!(f, " by_positions") } else { Ok(()) }
         }
-        Op::Concat | Op::Lookup(_) => Ok(()),
+        Op::Grouped(grouped) => {
+            write!(f, " groups={}", grouped.groups)?;
+            write_conv(&grouped.conv, f)
+        }
+        Op::Gate(gate) => write_requant(&gate.requant, f),
+        Op::Concat | Op::Lookup(_) | Op::Flatten => Ok(()),
     }
 }
 

@@ -9,22 +9,25 @@
 //! 3. *sizes*: no dimension and no part of a window is zero; no tensor has more than [`MAX_LEN`] values;
 //! 4. *shapes*: outputs are what windows make of inputs: less than one step of the input is left over at the end,
 //!    and no window starts further than its own extent and the leading padding after the input's end; every pooling
-//!    window holds at least one input position; sums and tables keep the shape, concatenations add channels;
+//!    window holds at least one input position; sums, gates and tables keep the shape, concatenations add channels,
+//!    flattening makes a vector; a gate has one value per channel, and groups divide the channels;
 //! 5. *lengths*: weights, biases, border classes and tables, multipliers, pad values and lookup tables are as long
 //!    as the shapes say;
 //! 6. *scales*: finite and positive; zero points and clamps within `−128..=127`, `min ≤ max`; a layer's zero point is
-//!    its output tensor's, a mean pool's input zero point its input tensor's; max pools and concatenations have the scale and
+//!    its output tensor's, a mean pool's and a gate's input zero points their input tensors'; max pools, concatenations
+//!    and flattening have the scale and
 //!    zero point of their inputs (the program's input aside: its own are informative);
 //! 7. *requantization*: multipliers are not negative (real factors are quotients of scales);
 //! 8. *no overflow*: with `|x| ≤ 128`, `(|bias| + Σ |w| · 128) · 2^shift` fits an `i32` for every output channel and
-//!    border class; so do the sums of pools and of `Add`;
-//! 9. *raw pixels* (`InputKind::U8`) are never read by `Add` or `Concat`, whose kernels take `i8`, and are never the output.
+//!    border class; so do the sums of pools and of `Add` and the products of `Gate`;
+//! 9. *raw pixels* (`InputKind::U8`) are never read by `Add`, `Gate`, `Concat` or `Flatten`, whose kernels take `i8`, and are never the output.
 
 use std::collections::BTreeSet;
 
 use crate::diag::{Diag, Result};
 use crate::qir::{
-    Add, AvgPool, Bias, Conv, Dense, Hwc, InputKind, Layer, Op, PadValue, Program, Quant, Reject, Requant, Window,
+    Add, AvgPool, Bias, Conv, Dense, Grouped, Hwc, InputKind, Layer, Op, PadValue, Program, Quant, Reject, Requant,
+    Window,
 };
 
 /// Values in the largest tensor: more never fits a microcontroller, and offsets stay far from overflow.
@@ -156,9 +159,16 @@ impl Program {
 
     fn verify_layer(&self, layer: &Layer) -> Result<()> {
         let count = match layer.op {
-            Op::Add(_) => 2..=2,
+            Op::Add(_) | Op::Gate(_) => 2..=2,
             Op::Concat => 1..=usize::MAX,
-            Op::Conv(_) | Op::Depthwise(_) | Op::Dense(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Lookup(_) => 1..=1,
+            Op::Conv(_)
+            | Op::Depthwise(_)
+            | Op::Grouped(_)
+            | Op::Dense(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Lookup(_)
+            | Op::Flatten => 1..=1,
         };
         if !count.contains(&layer.inputs.len()) {
             return Diag::new("qir/input-count", format!("{} has a wrong number of inputs", layer.op.name()))
@@ -227,6 +237,42 @@ impl Program {
             Op::Lookup(table) => {
                 check_same_shape(input, output)?;
                 check_len("table entries", 256, table.len())
+            }
+            Op::Grouped(Grouped { groups, conv }) => {
+                check_window(&conv.window, input, output, false)?;
+                if *groups == 0 || !input.c.is_multiple_of(*groups) || !output.c.is_multiple_of(*groups) {
+                    return Diag::new("qir/groups", "groups do not divide the channels")
+                        .expected(format!("a divisor of {} and {}", input.c, output.c), groups)
+                        .err();
+                }
+                let filter = volume(&[conv.window.kernel[0], conv.window.kernel[1], input.c / groups])?;
+                check_len("weights", volume(&[output.c, filter])?, conv.weights.len())?;
+                check_conv(conv, input, output, out.quant)?;
+                check_accumulators(&conv.bias, conv.requant.shift, output.c, |o| {
+                    abs_sum(conv.weights[o * filter..(o + 1) * filter].iter())
+                })
+            }
+            Op::Gate(gate) => {
+                check_not_raw(raw, "a gate")?;
+                check_same_shape(input, output)?;
+                check_same_shape(Hwc { h: 1, w: 1, c: input.c }, self.tensor(layer.inputs[1]).shape)?;
+                for (&id, &zero_point) in layer.inputs.iter().zip(&gate.zero_points) {
+                    let stored = self.tensor(id).quant.zero_point;
+                    if id != self.input() && zero_point != stored {
+                        return Diag::new("qir/zero-point", "a gate has another zero point than its input")
+                            .expected(stored, zero_point)
+                            .err();
+                    }
+                    check_i8("the input's zero point", zero_point)?;
+                }
+                check_requant(&gate.requant, &[1], out.quant)?;
+                // |q − zero point| ≤ 255 on both sides.
+                check_bound(255 * 255, gate.requant.shift)
+            }
+            Op::Flatten => {
+                check_not_raw(raw, "a flattening")?;
+                check_same_shape(Hwc { h: 1, w: 1, c: input.len() }, output)?;
+                if layer.inputs[0] == self.input() { Ok(()) } else { check_same_quant(first.quant, out.quant) }
             }
         }
     }

@@ -8,7 +8,7 @@
 use crate::data::Samples;
 use crate::diag::Result;
 use crate::exec::{Network, for_chunks};
-use crate::qir::{Bias, Conv, Hwc, Layer, Op, PadValue, Program, TensorId};
+use crate::qir::{Bias, Conv, Grouped, Hwc, Layer, Op, PadValue, Program, TensorId};
 use crate::quantize::fuse::Stage;
 use crate::quantize::prepare::Prepared;
 use crate::quantize::ranges::{input_batch, stored};
@@ -38,7 +38,11 @@ pub(super) fn correct_biases(
         match &mut layer.op {
             Op::Conv(conv) => {
                 let reads = tap_sums(conv, input, output.shape, &tensors[source.index()])?;
-                correct_conv(conv, output.shape, &reads, chosen.len(), means, step, Kind::Dense);
+                correct_conv(conv, output.shape, &reads, chosen.len(), means, step, Kind::Groups(input.c, 1));
+            }
+            Op::Grouped(Grouped { groups, conv }) => {
+                let reads = tap_sums(conv, input, output.shape, &tensors[source.index()])?;
+                correct_conv(conv, output.shape, &reads, chosen.len(), means, step, Kind::Groups(input.c, *groups));
             }
             Op::Depthwise(conv) => {
                 let reads = tap_sums(conv, input, output.shape, &tensors[source.index()])?;
@@ -61,7 +65,7 @@ pub(super) fn correct_biases(
                     *bias = moved(*bias, means[o] / unit - mean, room);
                 }
             }
-            Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_) => {}
+            Op::Add(_) | Op::Gate(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => {}
         }
         tensors[layer.output.index()] = run_all(program, &layer, &tensors, chosen.len())?;
         for &id in &layer.inputs {
@@ -170,8 +174,8 @@ fn tap_sums(conv: &Conv, input: Hwc, output: Hwc, samples: &[Vec<i8>]) -> Result
 /// How a convolution's weights lie.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// `[O][KH][KW][I]`.
-    Dense,
+    /// `[O][KH][KW][I]`: of this many channels `I` in one of this many groups.
+    Groups(usize, usize),
     /// `[KH][KW][C]`.
     Depthwise,
 }
@@ -179,13 +183,19 @@ enum Kind {
 fn correct_conv(conv: &mut Conv, output: Hwc, reads: &[i64], samples: usize, means: &[f64], step: f64, kind: Kind) {
     let positions = (samples * output.h * output.w) as f64;
     for (o, &want) in means.iter().enumerate() {
-        let filter: Vec<i8> = match kind {
-            Kind::Dense => conv.weights[o * reads.len()..(o + 1) * reads.len()].to_vec(),
-            Kind::Depthwise => conv.weights[o..].iter().step_by(output.c).copied().collect(),
+        let (filter, reads): (Vec<i8>, Vec<i64>) = match kind {
+            Kind::Groups(channels, groups) => {
+                let (len, inputs) = (reads.len() / groups, channels / groups);
+                let first = o / (output.c / groups) * inputs;
+                let taps = reads.chunks_exact(channels).flat_map(|tap| &tap[first..first + inputs]);
+                (conv.weights[o * len..(o + 1) * len].to_vec(), taps.copied().collect())
+            }
+            Kind::Depthwise => {
+                let reads = reads.iter().skip(o).step_by(output.c).copied().collect();
+                (conv.weights[o..].iter().step_by(output.c).copied().collect(), reads)
+            }
         };
-        let reads = reads.iter().skip(if kind == Kind::Dense { 0 } else { o });
-        let stride = if kind == Kind::Dense { 1 } else { output.c };
-        let products: i64 = filter.iter().zip(reads.step_by(stride)).map(|(&w, &r)| i64::from(w) * r).sum();
+        let products: i64 = filter.iter().zip(reads).map(|(&w, r)| i64::from(w) * r).sum();
         let unit = unit(conv.requant.multipliers[o], conv.requant.shift, step);
         let room = room(&filter, conv.requant.shift);
         let mean = products as f64 / positions + mean_bias(&conv.bias, o, output.c);

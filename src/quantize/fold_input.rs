@@ -125,7 +125,7 @@ impl Border {
     }
 
     /// The classes of `axis` (0: rows, 1: columns).
-    fn new(window: &Window, axis: usize, input: usize, positions: usize) -> Result<Self> {
+    pub fn new(window: &Window, axis: usize, input: usize, positions: usize) -> Result<Self> {
         let mut border = Self { classes: Vec::with_capacity(positions), inside: Vec::new() };
         for position in 0..positions {
             let taps: Vec<bool> =

@@ -37,17 +37,28 @@ pub(super) struct Stage {
     pub bounds: Bounds,
 }
 
-/// The layers of `graph` in execution order. Input, views of it (affines) and flatten are none.
-pub(super) fn stages(graph: &Graph) -> Vec<Stage> {
+/// The layers of `graph` in execution order. The input is none, nor are views of it (affines), nor is a flatten unless it
+/// `moves` values.
+pub(super) fn stages(graph: &Graph, moves: &[bool]) -> Vec<Stage> {
     let consumers = graph.consumers();
     let mut joined = vec![false; graph.nodes.len()];
     let mut stages = Vec::new();
     for id in graph.ids() {
-        if joined[id.index()] || matches!(graph.node(id).op, Op::Input | Op::Flatten | Op::Affine(_)) {
+        let op = &graph.node(id).op;
+        let stored = match op {
+            Op::Input | Op::Affine(_) => false,
+            Op::Flatten => moves[id.index()],
+            _ => true,
+        };
+        if joined[id.index()] || !stored {
             continue;
         }
         let mut stage = Stage { node: id, output: id, bounds: Bounds::NONE };
-        if matches!(graph.node(id).op, Op::Conv(_) | Op::Dense(_) | Op::Add | Op::AvgPool(_) | Op::GlobalAvgPool) {
+        let clamps = matches!(
+            op,
+            Op::Conv(_) | Op::Dense(_) | Op::Add | Op::Gate | Op::AvgPool(_) | Op::GlobalAvgPool | Op::Pad(_)
+        );
+        if clamps {
             while stage.output != graph.output {
                 let [reader] = consumers[stage.output.index()].as_slice() else { break };
                 stage.bounds = match graph.node(*reader).op {
@@ -137,7 +148,7 @@ mod tests {
         let b = graph.push("b", pointwise(2), &[clip]).expect("valid");
         let shared = graph.push("shared", Op::Relu, &[b]).expect("valid");
         let sum = graph.push("sum", Op::Add, &[b, shared]).expect("valid");
-        let got = stages(&graph);
+        let got = stages(&graph, &vec![false; graph.nodes.len()]);
         let nodes: Vec<(NodeId, NodeId)> = got.iter().map(|s| (s.node, s.output)).collect();
         assert_eq!(nodes, [(a, clip), (b, b), (shared, shared), (sum, sum)]);
         assert_eq!(got[0].bounds, Bounds { lo: 0.0, hi: 6.0 });

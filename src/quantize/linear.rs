@@ -24,7 +24,7 @@ pub(super) struct Place<'a> {
     pub bounds: Bounds,
 }
 
-/// A convolution of one group, or a depthwise one.
+/// A convolution: of one group, depthwise, or in groups.
 pub(super) fn lower_conv(conv: &Conv, place: &Place<'_>) -> Result<Op> {
     let folded = fold(conv, place.reader, place.input, place.output)?;
     let [kh, kw] = conv.window.kernel;
@@ -68,7 +68,13 @@ pub(super) fn lower_conv(conv: &Conv, place: &Place<'_>) -> Result<Op> {
         PadValue::Channel(zeros.clone())
     };
     let conv_op = qir::Conv { window: lower_window(&conv.window), weights, bias, pad, requant: quantized.requant };
-    Ok(if conv.is_depthwise() { Op::Depthwise(conv_op) } else { Op::Conv(conv_op) })
+    Ok(if conv.is_depthwise() {
+        Op::Depthwise(conv_op)
+    } else if conv.groups > 1 {
+        Op::Grouped(qir::Grouped { groups: conv.groups, conv: conv_op })
+    } else {
+        Op::Conv(conv_op)
+    })
 }
 
 /// A dense layer: its weights go from the channel-major order of the float graph's flatten to the memory

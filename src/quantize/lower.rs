@@ -3,13 +3,15 @@
 use crate::data::InputKind;
 use crate::diag::{Diag, Result};
 use crate::ir::op::Op as Float;
-use crate::ir::{Graph, NodeId, Shape};
+use crate::ir::{NodeId, Shape};
 use crate::qir::{self, Hwc, Layer, Op, Program, Provenance, Quant, Tensor, TensorId};
 use crate::quantize::add::lower_add;
 use crate::quantize::fold_input::Reader;
 use crate::quantize::fuse::Stage;
+use crate::quantize::gate::lower_gate;
 use crate::quantize::linear::{Place, lower_conv, lower_dense, lower_window};
 use crate::quantize::lookup::{function, table};
+use crate::quantize::pad::lower_pad;
 use crate::quantize::pool::{global_window, lower_avg_pool};
 use crate::quantize::prepare::Prepared;
 use crate::quantize::ranges::Ranges;
@@ -33,7 +35,7 @@ pub(super) fn lower(prepared: &Prepared, stages: &[Stage], ranges: &Ranges, labe
     let mut builder = Builder {
         prepared,
         ranges,
-        memory: memory_shapes(graph),
+        memory: memory_shapes(prepared),
         ids: vec![None; graph.nodes.len()],
         tensors: vec![Tensor {
             name: input.name.clone(),
@@ -63,13 +65,13 @@ fn hwc(shape: Shape) -> Hwc {
     Hwc { h: shape.h, w: shape.w, c: shape.c }
 }
 
-/// Each node's shape as it lies in device memory: flattening moves nothing, so what follows it up to the next
+/// Each node's shape as it lies in device memory: where flattening moves nothing, what follows it up to the next
 /// dense layer keeps the shape of the map.
-pub(super) fn memory_shapes(graph: &Graph) -> Vec<Shape> {
-    let mut shapes: Vec<Shape> = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
+fn memory_shapes(prepared: &Prepared) -> Vec<Shape> {
+    let mut shapes: Vec<Shape> = Vec::with_capacity(prepared.moves.len());
+    for (node, &moves) in prepared.graph.nodes.iter().zip(&prepared.moves) {
         shapes.push(match &node.op {
-            Float::Flatten => shapes[node.inputs[0].index()],
+            Float::Flatten if !moves => shapes[node.inputs[0].index()],
             op if function(op).is_some() => shapes[node.inputs[0].index()],
             _ => node.shape,
         });
@@ -95,7 +97,7 @@ impl Builder<'_> {
         let source = inputs[0];
         let input = self.memory[source.index()];
         let op = match &node.op {
-            Float::Conv(_) | Float::Dense(_) => {
+            Float::Conv(_) | Float::Dense(_) | Float::Pad(_) => {
                 let reader = match prepared.raw(source) {
                     Some(map) => Reader::raw(&map),
                     None => Reader::tensor(self.quant(source)?, input.c),
@@ -105,12 +107,17 @@ impl Builder<'_> {
                 match &node.op {
                     Float::Conv(conv) => lower_conv(conv, &place)?,
                     Float::Dense(dense) => lower_dense(dense, &place)?,
+                    Float::Pad(pad) => lower_pad(pad, &place)?,
                     other => return unexpected(&node.name, other),
                 }
             }
             Float::Add => {
                 let (a, b) = (self.quant(inputs[0])?, self.quant(inputs[1])?);
                 Op::Add(lower_add(a, b, quant, stage.bounds, &node.name)?)
+            }
+            Float::Gate => {
+                let (x, gate) = (self.quant(inputs[0])?, self.quant(inputs[1])?);
+                Op::Gate(lower_gate([x, gate], quant, stage.bounds, &node.name)?)
             }
             Float::AvgPool(pool) => {
                 Op::AvgPool(lower_avg_pool(pool, self.quant(source)?, quant, stage.bounds, &node.name)?)
@@ -121,6 +128,7 @@ impl Builder<'_> {
             }
             Float::MaxPool(pool) => Op::MaxPool(lower_window(&pool.window)),
             Float::Concat => Op::Concat,
+            Float::Flatten => Op::Flatten,
             other => match function(other) {
                 Some(function) => Op::Lookup(table(function.as_ref(), self.quant(source)?, quant)),
                 None => return unexpected(&node.name, other),
@@ -133,9 +141,9 @@ impl Builder<'_> {
         Ok(Layer { name: node.name.clone(), op, inputs, output })
     }
 
-    /// The node whose tensor `id` stands for: flattening stores nothing.
+    /// The node whose tensor `id` stands for: flattening stores nothing where it moves nothing.
     fn stored(&self, mut id: NodeId) -> NodeId {
-        while self.prepared.graph.node(id).op == Float::Flatten {
+        while self.prepared.graph.node(id).op == Float::Flatten && !self.prepared.moves[id.index()] {
             id = self.prepared.graph.node(id).inputs[0];
         }
         id

@@ -9,7 +9,7 @@
 //! Activations have one scale and zero point per tensor, weights one scale per output channel. The passes, in
 //! order: `prepare` rewrites what has no layer of its own, `fuse` joins activations to layers and finds
 //! tensors of one scale, `ranges` calibrates, `lower` builds the layers (`linear` with `fold_input` and
-//! `weights`, `add`, `pool`, `lookup`), `correct` moves biases by what quantization shifted on average.
+//! `weights`, `add`, `gate`, `pad`, `pool`, `lookup`), `correct` moves biases by what quantization shifted on average.
 
 mod prepare;
 
@@ -24,8 +24,10 @@ mod requant;
 mod weights;
 
 mod add;
+mod gate;
 mod linear;
 mod lookup;
+mod pad;
 mod pool;
 
 mod lower;
@@ -67,7 +69,7 @@ pub fn quantize(
 ) -> Result<Program> {
     check_input(graph, contract, calibration)?;
     let prepared = prepare::prepare(graph, fold_input::InputMap::new(contract))?;
-    let stages = fuse::stages(&prepared.graph);
+    let stages = fuse::stages(&prepared.graph, &prepared.moves);
     let roots = fuse::unify(&prepared.graph);
     let chosen = spread(calibration.len(), options.range_samples.max(1));
     let ranges = ranges::calibrate(&prepared, &stages, &roots, calibration, &chosen)?;

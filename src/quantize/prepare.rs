@@ -1,25 +1,29 @@
 //! Rewrites the float graph into what the int8 program has layers for.
 //!
 //! In: a simplified graph (batch norm folded where it can be) and the input map. Out: an equal graph without
-//! softmax, pad or affine nodes but views of the input, in which only convolutions and dense layers read the raw
-//! input. A view is an affine on the raw input: what one of several branches takes the input for. Its readers fold
+//! softmax, borders of zeros, or affine nodes but views of the input, in which only convolutions and dense layers read the
+//! raw input. A view is an affine on the raw input: what one of several branches takes the input for. Its readers fold
 //! it, each branch its own, and nothing is stored for it.
 //!
 //! Order, and why: softmax goes first, because it changes no arg-max and nothing else may end the network;
 //! an affine that alone reads the input joins the input map; zero borders move into the windows that read them, so that
-//! they do not become layers; what is left of affines and borders becomes a depthwise 1×1 convolution; last,
-//! readers of the raw input that cannot fold it get such a convolution in front.
+//! they do not become layers; what is left of affines and zero borders becomes a depthwise 1×1 convolution;
+//! readers of the raw input that cannot fold it get such a convolution in front; last, a flatten of a map whose readers
+//! do not know the order of device memory is found out: it moves its values, all others cost nothing.
 
 use crate::diag::{Diag, Result};
 use crate::ir::op::{Affine, Conv, Op, Pad, Window};
 use crate::ir::{Graph, Node, NodeId};
 use crate::quantize::fold_input::InputMap;
+use crate::quantize::lookup::function;
 
 /// A graph ready to be lowered.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Prepared {
-    /// Without softmax, pad, and affines other than views of the input.
+    /// Without softmax, zero borders, and affines other than views of the input.
     pub graph: Graph,
+    /// Per node, whether it is a flatten that moves values.
+    pub moves: Vec<bool>,
     /// What the raw input stands for.
     pub input: InputMap,
 }
@@ -38,7 +42,6 @@ impl Prepared {
 
 /// Rewrites `graph`.
 pub(super) fn prepare(graph: &Graph, input: InputMap) -> Result<Prepared> {
-    refuse_unsupported(graph)?;
     let mut graph = graph.clone();
     graph.output = graph.logits();
     graph.prune_dead();
@@ -55,14 +58,14 @@ pub(super) fn prepare(graph: &Graph, input: InputMap) -> Result<Prepared> {
         let node = &mut graph.nodes[i];
         match &node.op {
             Op::Affine(affine) if !view => node.op = Op::Conv(scaling(affine, [0; 4])),
-            Op::Pad(pad) => node.op = Op::Conv(scaling(&identity(read), pad.pad)),
+            Op::Pad(pad) if pad.value == 0.0 => node.op = Op::Conv(scaling(&identity(read), pad.pad)),
             _ => {}
         }
     }
     let graph = give_readers_a_tensor(graph)?;
     graph.verify()?;
-    refuse_scattered_features(&graph)?;
-    Ok(Prepared { graph, input })
+    let moves = moving_flattens(&graph);
+    Ok(Prepared { graph, moves, input })
 }
 
 /// Which nodes are views of the input: affines on it whose readers can all fold them.
@@ -82,7 +85,9 @@ fn views(graph: &Graph) -> Vec<bool> {
 /// affines and borders does, since it becomes a convolution.
 fn folds(graph: &Graph, consumers: &[Vec<NodeId>], id: NodeId) -> bool {
     match &graph.node(id).op {
-        Op::Conv(_) | Op::Dense(_) | Op::Affine(_) | Op::Pad(_) => true,
+        Op::Conv(_) | Op::Dense(_) | Op::Affine(_) => true,
+        // Borders of another value become layers of their own.
+        Op::Pad(pad) => pad.value == 0.0,
         Op::Flatten => {
             id != graph.output && consumers[id.index()].iter().all(|&c| matches!(graph.node(c).op, Op::Dense(_)))
         }
@@ -90,61 +95,23 @@ fn folds(graph: &Graph, consumers: &[Vec<NodeId>], id: NodeId) -> bool {
     }
 }
 
-/// One error that names every node without an int8 form.
-fn refuse_unsupported(graph: &Graph) -> Result<()> {
-    let bad: Vec<String> = graph
-        .nodes
-        .iter()
-        .filter_map(|node| {
-            let what = match &node.op {
-                Op::Gate => "channel-wise product",
-                Op::Conv(conv) if conv.groups > 1 && !conv.is_depthwise() => "grouped convolution",
-                Op::Pad(pad) if pad.value != 0.0 => "border of a value other than 0",
-                _ => return None,
-            };
-            Some(format!("\"{}\" ({what})", node.name))
-        })
-        .collect();
-    if bad.is_empty() {
-        return Ok(());
+/// Flattens of maps whose values lie in channel-major order in device memory too, because something else than a dense
+/// layer reads them, be it through activations.
+fn moving_flattens(graph: &Graph) -> Vec<bool> {
+    let consumers = graph.consumers();
+    // Whether every reader takes values in any order, from the last node to the first.
+    let mut any_order = vec![false; graph.nodes.len()];
+    for id in graph.ids().rev() {
+        let readers = &consumers[id.index()];
+        any_order[id.index()] = id != graph.output
+            && readers.iter().all(|&reader| match &graph.node(reader).op {
+                Op::Dense(_) => true,
+                op if *op == Op::Flatten || function(op).is_some() => any_order[reader.index()],
+                _ => false,
+            });
     }
-    Diag::new("quantize/unsupported-op", "nodes have no int8 form yet")
-        .at(bad.join(", "))
-        .expected("convolutions of one group or depthwise, and borders of 0", format!("{} other nodes", bad.len()))
-        .help("replace these nodes in the model, for example a grouped convolution by parallel ones and a Concat")
-        .err()
-}
-
-/// A flatten of a map scatters its features in device memory; only layers that know that order may follow.
-fn refuse_scattered_features(graph: &Graph) -> Result<()> {
-    let mut scattered = vec![false; graph.nodes.len()];
-    let mut bad = Vec::new();
-    for id in graph.ids() {
-        let node = graph.node(id);
-        let reads = node.inputs.iter().filter(|i| scattered[i.index()]).count();
-        scattered[id.index()] = match &node.op {
-            Op::Flatten => reads > 0 || graph.shape(node.inputs[0]).plane() > 1,
-            Op::Relu | Op::Clip(_) | Op::LeakyRelu(_) | Op::Sigmoid | Op::HardSigmoid(_) | Op::HardSwish => reads > 0,
-            Op::Dense(_) => false,
-            _ => {
-                if reads > 0 {
-                    bad.push(format!("\"{}\" ({})", node.name, node.op.name()));
-                }
-                false
-            }
-        };
-    }
-    if scattered[graph.output.index()] {
-        bad.push(format!("the output \"{}\"", graph.node(graph.output).name));
-    }
-    if bad.is_empty() {
-        return Ok(());
-    }
-    Diag::new("quantize/unsupported-op", "nodes read a flattened map but are no dense layer or activation")
-        .at(bad.join(", "))
-        .expected("Dense or an activation after Flatten", format!("{} other nodes", bad.len()))
-        .help("use a dense layer, or pool the map to one position before flattening it")
-        .err()
+    let is_map = |id: NodeId| graph.shape(graph.node(id).inputs[0]).plane() > 1;
+    graph.ids().map(|id| graph.node(id).op == Op::Flatten && is_map(id) && !any_order[id.index()]).collect()
 }
 
 /// Moves affines that alone read the input into the input map.
@@ -178,6 +145,9 @@ fn merge_pads(graph: &mut Graph) {
     for i in 0..graph.nodes.len() {
         let Some(&source) = graph.nodes[i].inputs.first() else { continue };
         let Op::Pad(border) = graph.node(source).op else { continue };
+        if border.value != 0.0 {
+            continue;
+        }
         let below = graph.node(source).inputs[0];
         let not_negative = never_negative(graph, below);
         let node = &mut graph.nodes[i];

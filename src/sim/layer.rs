@@ -26,7 +26,7 @@ macro_rules! for_values {
 
 /// The output of `layer`, given its inputs in order.
 ///
-/// `program` is verified: input counts are right, and sums and concatenations do not read raw pixels.
+/// `program` is verified: input counts are right, and sums, gates, concatenations and flattenings do not read raw pixels.
 pub fn run_layer(program: &Program, layer: &Layer, inputs: &[Values<'_>]) -> Vec<i8> {
     let output = program.tensor(layer.output).shape;
     let mut out = vec![0; output.len()];
@@ -66,6 +66,20 @@ pub fn run_layer(program: &Program, layer: &Layer, inputs: &[Values<'_>]) -> Vec
                     rt::concat::concat_part(x, channels, &mut out, output.c, offset);
                 }
                 offset += channels;
+            }
+        }
+        Op::Grouped(op) => {
+            let kernel = views::grouped(op, input, output);
+            for_values!(first, x => rt::grouped::grouped(&kernel, x, &mut out));
+        }
+        Op::Gate(op) => {
+            if let [Values::I8(features), Values::I8(gate)] = inputs {
+                rt::gate::gate(&views::gate(op), features, gate, &mut out);
+            }
+        }
+        Op::Flatten => {
+            if let Values::I8(x) = first {
+                rt::flatten::flatten(x, input.c, &mut out);
             }
         }
         Op::Lookup(table) => {

@@ -12,7 +12,9 @@ use rayon::prelude::*;
 use crate::qir::{InputKind, Program};
 
 pub use layer::{Values, run_layer};
-pub use views::{add, avg_pool, bias, conv, dense, depthwise, hwc, max_pool, pad_value, requant, window};
+pub use views::{
+    add, avg_pool, bias, conv, dense, depthwise, gate, grouped, hwc, max_pool, pad_value, requant, window,
+};
 
 /// The scores of one sample.
 pub fn run(program: &Program, input: &[u8]) -> Vec<i8> {

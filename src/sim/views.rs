@@ -2,7 +2,7 @@
 
 use fratc_runtime as rt;
 
-use crate::qir::{Add, AvgPool, Bias, Conv, Dense, Hwc, PadValue, Requant, Window};
+use crate::qir::{Add, AvgPool, Bias, Conv, Dense, Gate, Grouped, Hwc, PadValue, Requant, Window};
 
 /// A shape.
 pub fn hwc(shape: Hwc) -> rt::shape::Hwc {
@@ -64,6 +64,26 @@ pub fn depthwise(op: &Conv, input: Hwc, output: Hwc) -> rt::depthwise::Depthwise
         pad: pad_value(&op.pad),
         requant: requant(&op.requant),
     }
+}
+
+/// A convolution in groups between tensors of these shapes.
+pub fn grouped(op: &Grouped, input: Hwc, output: Hwc) -> rt::grouped::Grouped<'_> {
+    let Grouped { groups, conv } = op;
+    rt::grouped::Grouped {
+        input: hwc(input),
+        output: hwc(output),
+        window: window(&conv.window),
+        group: [input.c / groups, output.c / groups],
+        weights: &conv.weights,
+        bias: bias(&conv.bias),
+        pad: pad_value(&conv.pad),
+        requant: requant(&conv.requant),
+    }
+}
+
+/// A gate.
+pub fn gate(op: &Gate) -> rt::gate::Gate<'_> {
+    rt::gate::Gate { zero_points: op.zero_points, requant: requant(&op.requant) }
 }
 
 /// A fully connected layer.

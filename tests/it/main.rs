@@ -27,6 +27,7 @@ mod load_damaged;
 mod load_operators;
 mod no_panic;
 mod on_device;
+mod operators;
 mod plan;
 mod programs;
 mod qir;

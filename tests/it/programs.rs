@@ -4,8 +4,8 @@
 //! `i8`. They are not trained: what counts is that every path of kernels, planner and emitter runs.
 
 use fratc::qir::{
-    Add, AvgPool, Bias, Conv, Dense, Hwc, InputKind, Layer, Op, PadValue, Program, Provenance, Quant, Requant, Tensor,
-    TensorId, Window,
+    Add, AvgPool, Bias, Conv, Dense, Gate, Grouped, Hwc, InputKind, Layer, Op, PadValue, Program, Provenance, Quant,
+    Requant, Tensor, TensorId, Window,
 };
 
 /// A 32-bit linear congruential generator (Numerical Recipes); the high bits are used.
@@ -151,6 +151,35 @@ impl Builder {
             window,
         };
         self.push(name, Op::Depthwise(conv), &[input], out_shape(from, &window, from.c), quant)
+    }
+
+    fn grouped(&mut self, name: &str, input: TensorId, channels: usize, groups: usize, window: Window) -> TensorId {
+        let from = self.shape(input);
+        let filter = window.kernel[0] * window.kernel[1] * from.c / groups;
+        let quant = self.quant(true);
+        let weights = self.pattern.i8s(channels * filter, -60, 60);
+        let conv = Conv {
+            bias: Bias::Channel(self.biases(input, weights.chunks(filter).map(|f| f.iter().collect()))),
+            weights,
+            pad: PadValue::Uniform(self.zero_point(input)),
+            requant: self.requant(channels, filter, quant, true),
+            window,
+        };
+        let shape = out_shape(from, &window, channels);
+        self.push(name, Op::Grouped(Grouped { groups, conv }), &[input], shape, quant)
+    }
+
+    /// `gate` with a scale of 1/255: a multiplier of 2³²/255.
+    fn gate(&mut self, name: &str, features: TensorId, gate: TensorId) -> TensorId {
+        let quant = Quant { zero_point: 7, ..self.program.tensor(features).quant };
+        let zero_points = [features, gate].map(|id| self.program.tensor(id).quant.zero_point);
+        let requant = Requant { multipliers: vec![16_843_009], shift: 0, zero_point: 7, min: -128, max: 127 };
+        self.push(name, Op::Gate(Gate { zero_points, requant }), &[features, gate], self.shape(features), quant)
+    }
+
+    fn flatten(&mut self, name: &str, input: TensorId) -> TensorId {
+        let tensor = self.program.tensor(input).clone();
+        self.push(name, Op::Flatten, &[input], Hwc { h: 1, w: 1, c: tensor.shape.len() }, tensor.quant)
     }
 
     fn zero_point(&self, input: TensorId) -> i8 {
@@ -321,6 +350,30 @@ pub fn border() -> Program {
     b.finish(x, &["red", "green", "blue"])
 }
 
+/// Convolutions in groups, two gates (one in place), a flatten that moves values.
+pub fn gated() -> Program {
+    let mut b = Builder::new("gated", 8, InputKind::U8, [9, 8, 3]);
+    let stem = b.conv("stem", TensorId(0), 8, square(3, 2, 1), true);
+    let x = b.grouped("groups", stem, 12, 4, square(3, 1, 1));
+    let squeeze = b.avg_pool("squeeze", x, Window { kernel: [5, 4], ..square(1, 1, 0) }, &[20.0]);
+    let hidden = b.dense("hidden", squeeze, 4, true);
+    let excite = b.dense("excite", hidden, 12, false);
+    let quant = Quant { scale: 1.0 / 255.0, zero_point: -128 };
+    let excite = b.lookup("sigmoid", excite, quant, |q| q);
+    let x = b.gate("gate", x, excite);
+    let again = b.gate("again", x, excite);
+    let x = b.add("add", x, again);
+    let x = b.grouped("multiplier", x, 24, 12, Window { dilation: [2, 1], ..square(3, 2, 2) });
+    let quant = b.program.tensor(x).quant;
+    let mean = b.avg_pool("mean", x, Window { kernel: [3, 3], ..square(1, 1, 0) }, &[9.0]);
+    let zero_point = b.program.tensor(mean).quant.zero_point;
+    let mean = b.lookup("rescale", mean, quant, |q| (q - zero_point) / 2 + quant.zero_point);
+    let flat = b.flatten("flatten", x);
+    let x = b.concat("concat", &[flat, mean]);
+    let x = b.dense("fc", x, 4, false);
+    b.finish(x, &["north", "east", "south", "west"])
+}
+
 /// The shapes of MLPerf Tiny's ResNet-8 on CIFAR-10: 12.5 M multiply-accumulates. Too large for a snapshot.
 pub fn resnet8() -> Program {
     let mut b = Builder::new("resnet8", 7, InputKind::U8, [32, 32, 3]);
@@ -341,5 +394,5 @@ pub fn resnet8() -> Program {
 
 /// All of them but the large one.
 pub fn all() -> Vec<Program> {
-    vec![plain(), residual(), separable(), branches(), features(), border()]
+    vec![plain(), residual(), separable(), branches(), features(), border(), gated()]
 }

@@ -4,7 +4,7 @@ use fratc::data::{InputContract, InputKind, Samples};
 use fratc::exec::{Batch, Network};
 use fratc::ir::op::{Affine, AvgPool, Clip, Conv, Dense, HardSigmoid, LeakyRelu, MaxPool, Op, Pad, Window};
 use fratc::ir::{Graph, NodeId, Shape};
-use fratc::qir::{Bias, Program, Provenance};
+use fratc::qir::{Bias, Op as Layer, Program, Provenance};
 use fratc::quantize::{Options, quantize};
 use fratc::sim;
 
@@ -205,29 +205,84 @@ fn raw_input_may_go_anywhere() {
     let other = push(&mut graph, "other", dense(4, 7, 49), &[pooled]);
     push(&mut graph, "scores", Op::Add, &[direct, other]);
     let program = check("several first layers", &graph, &pixels());
-    assert!(
-        program
-            .layers
-            .iter()
-            .any(|l| matches!(&l.op, fratc::qir::Op::Conv(c) if matches!(c.bias, Bias::Border { .. })))
-    );
+    assert!(program.layers.iter().any(|l| matches!(&l.op, Layer::Conv(c) if matches!(c.bias, Bias::Border { .. }))));
     assert_eq!(program.layers.len(), 7);
 }
 
+/// Global pool → dense → activation → dense → sigmoid → product.
+fn squeeze_excite(g: &mut Graph, x: NodeId) -> NodeId {
+    let channels = g.shape(x).c;
+    let squeeze = push(g, "squeeze", Op::GlobalAvgPool, &[x]);
+    let hidden = push(g, "hidden", dense(3, channels, 51), &[squeeze]);
+    let hidden = push(g, "hidden relu", Op::Relu, &[hidden]);
+    let excite = push(g, "excite", dense(channels, 3, 53), &[hidden]);
+    let excite = push(g, "gate sigmoid", Op::Sigmoid, &[excite]);
+    push(g, "gated", Op::Gate, &[x, excite])
+}
+
 #[test]
-fn unsupported_nodes_are_named_together() {
-    let mut graph = Graph::new("input", Shape::new(4, 3, 3));
-    let grouped = push(&mut graph, "grouped", conv(4, 4, 2, Window::new([1, 1]), 1), &[NodeId(0)]);
-    let pooled = push(&mut graph, "pooled", Op::GlobalAvgPool, &[grouped]);
-    let gated = push(&mut graph, "gated", Op::Gate, &[grouped, pooled]);
-    push(&mut graph, "scores", Op::GlobalAvgPool, &[gated]);
-    let contract = InputContract::new(InputKind::I8, [3, 3, 4], 0.1);
-    let samples = Samples::random(&contract, 2, 1);
-    let error = quantize(&graph, &contract, &samples, "n", &classes(4), Provenance::default(), &Options::default())
-        .expect_err("unsupported");
-    assert_eq!(error.code, "quantize/unsupported-op");
-    let text = error.to_string();
-    assert!(text.contains("grouped") && text.contains("gated"), "{text}");
+fn groups_gates_and_borders_of_any_value_stay_close_too() {
+    let padded = window([3, 3], [1, 2], [1, 1, 1, 0]);
+    let program = check_middle("groups", |g, x| push(g, "middle", conv(6, 4, 2, padded, 11), &[x]));
+    assert!(program.layers.iter().any(|l| matches!(&l.op, Layer::Grouped(g) if g.groups == 2)));
+    let program = check_middle("multiplier", |g, x| push(g, "middle", conv(12, 4, 4, padded, 13), &[x]));
+    assert!(program.layers.iter().any(|l| matches!(&l.op, Layer::Grouped(g) if g.groups == 4)));
+    check_middle("squeeze-excite", squeeze_excite);
+    check_middle("gate and clamp", |g, x| {
+        let gated = squeeze_excite(g, x);
+        push(g, "relu", Op::Relu, &[gated])
+    });
+    // Far beyond what the border surrounds, on either side.
+    for value in [-9.0, 0.3, 25.0] {
+        let pad = Op::Pad(Pad { pad: [1, 0, 2, 1], value });
+        check_middle("border", |g, x| push(g, "border", pad.clone(), &[x]));
+        check_middle("border under a pool", |g, x| {
+            let relu = push(g, "relu", Op::Relu, &[x]);
+            let pad = push(g, "border", pad.clone(), &[relu]);
+            push(g, "pooled border", Op::MaxPool(MaxPool { window: window([3, 3], [1, 1], [0; 4]) }), &[pad])
+        });
+    }
+}
+
+#[test]
+fn groups_and_gates_read_the_raw_input() {
+    let mut graph = Graph::new("input", Shape::new(3, 7, 6));
+    let first = push(&mut graph, "first", conv(6, 3, 3, window([3, 3], [1, 1], [1, 1, 1, 1]), 1), &[NodeId(0)]);
+    let gated = squeeze_excite(&mut graph, NodeId(0));
+    let border = push(&mut graph, "border", Op::Pad(Pad { pad: [1, 1, 0, 0], value: 2.0 }), &[NodeId(0)]);
+    let pooled: Vec<NodeId> = [first, gated, border]
+        .iter()
+        .zip(["a", "b", "c"])
+        .map(|(&map, name)| push(&mut graph, name, Op::GlobalAvgPool, &[map]))
+        .collect();
+    let all = push(&mut graph, "all", Op::Concat, &pooled);
+    push(&mut graph, "scores", dense(4, 12, 3), &[all]);
+    let program = check("raw input", &graph, &pixels());
+    let has_border = |op: &Layer| matches!(op, Layer::Grouped(g) if matches!(g.conv.bias, Bias::Border { .. }));
+    assert!(program.layers.iter().any(|l| has_border(&l.op)), "the zero of these pixels is no integer");
+}
+
+#[test]
+fn a_flatten_moves_values_only_for_readers_that_ask_for_order() {
+    let mut graph = Graph::new("input", Shape::new(3, 7, 6));
+    let stem = push(&mut graph, "stem", conv(4, 3, 1, window([3, 3], [2, 2], [1, 1, 1, 1]), 3), &[NodeId(0)]);
+    let flat = push(&mut graph, "flat", Op::Flatten, &[stem]);
+    let relu = push(&mut graph, "relu", Op::LeakyRelu(LeakyRelu { alpha: 0.3 }), &[flat]);
+    let pooled = push(&mut graph, "pooled", Op::GlobalAvgPool, &[stem]);
+    let all = push(&mut graph, "all", Op::Concat, &[relu, pooled]);
+    let hidden = push(&mut graph, "hidden", dense(5, 52, 31), &[all]);
+    let other = push(&mut graph, "other", Op::Flatten, &[stem]);
+    let direct = push(&mut graph, "direct", dense(5, 48, 33), &[other]);
+    push(&mut graph, "scores", Op::Add, &[hidden, direct]);
+    let program = check("flatten", &graph, &pixels());
+    let moved: Vec<&str> = program.layers.iter().filter(|l| l.op == Layer::Flatten).map(|l| l.name.as_str()).collect();
+    assert_eq!(moved, ["flat"]);
+
+    // As the output: the scores are in channel-major order.
+    let mut graph = Graph::new("input", Shape::new(3, 7, 6));
+    let stem = push(&mut graph, "stem", conv(2, 3, 1, window([4, 3], [3, 3], [0; 4]), 3), &[NodeId(0)]);
+    push(&mut graph, "flat", Op::Flatten, &[stem]);
+    check("flat output", &graph, &pixels());
 }
 
 #[test]

@@ -19,6 +19,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed};
 
+mod groups;
+
 fn config(cases: u32) -> Config {
     Config {
         cases,

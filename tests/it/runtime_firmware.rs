@@ -47,6 +47,8 @@ fn of<T: shape::Element>(x: &[T], q: &[i8], words: &[i32], classes: &[u8], out: 
     dsp::rows::conv(&layer, q, out, any(&mut [0_i8; 300]));
     let layer = dsp::depthwise::Depthwise { input, output, window, weights: words, bias: words, pad, requant };
     dsp::depthwise::depthwise(&layer, q, out, any(&mut [0_i8; 300]));
+    let group = any([1; 2]);
+    grouped::grouped(&grouped::Grouped { input, output, window, group, weights: q, bias, pad, requant }, x, out);
     dense::dense(&dense::Dense { weights: q, bias: words, requant }, x, out);
     max_pool::max_pool(&max_pool::MaxPool { input, output, window }, x, out);
     avg_pool::avg_pool(&avg_pool::AvgPool { input, output, window, input_zero_point: any(3), requant }, x, out);
@@ -68,6 +70,10 @@ pub extern "C" fn _start() -> ! {
     add::add(&sum, values, values, out);
     add::add_in_place(&sum, out, values);
     add::add_in_place_second(&sum, values, out);
+    let gated = gate::Gate { zero_points: any([3; 2]), requant: requant(words) };
+    gate::gate(&gated, values, &values[..any(4).min(4)], out);
+    gate::gate_in_place(&gated, out, &values[..any(4).min(4)]);
+    flatten::flatten(values, any(3), out);
     concat::concat_part(values, any(3), out, any(7), any(2));
     if let Ok(table) = values.try_into() {
         lookup::lookup_in_place(table, out);

@@ -20,10 +20,13 @@ fn test_programs_are_valid_and_hold_every_operation() {
                 Op::AvgPool(_) => "avg pool",
                 Op::Concat => "concat",
                 Op::Lookup(_) => "lookup",
+                Op::Grouped(_) => "grouped",
+                Op::Gate(_) => "gate",
+                Op::Flatten => "flatten",
             });
         }
     }
-    assert_eq!(seen.len(), 8, "{seen:?}");
+    assert_eq!(seen.len(), 11, "{seen:?}");
 }
 
 /// A test program whose tensors sit at a clamp would hide kernel faults.

@@ -16,7 +16,7 @@ pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
     }
     let mut function =
         Function::new(window_words(&conv.window, "convolution"), context.one_to_one(), &["conv", "bias", "pad"]);
-    fields(&mut function, context, conv, "conv::Conv2d");
+    fields(&mut function, context, conv, "conv::Conv2d", "");
     function.call(context, "conv::Conv2d", "conv::conv2d", "x, y", true);
     function
 }
@@ -42,11 +42,13 @@ pub(super) fn dsp(
     Some(function)
 }
 
-/// The statics of dense and depthwise convolutions, whose kernels take the same fields.
-pub(super) fn fields(function: &mut Function, context: &Context<'_>, conv: &Conv, kind: &str) {
+/// The statics of dense, depthwise and grouped convolutions, whose kernels take the same fields; `more` is what a kernel
+/// has beside them, after its window.
+pub(super) fn fields(function: &mut Function, context: &Context<'_>, conv: &Conv, kind: &str, more: &str) {
     let Conv { window, weights, bias, pad, requant } = conv;
     function.i8_table(context, "WEIGHTS", weights);
     let mut fields = function.geometry(context, window);
+    fields.push_str(more);
     fields.push_str("        weights: &WEIGHTS,\n");
     match bias {
         Bias::Channel(values) => {

@@ -10,7 +10,7 @@ pub(super) fn depthwise(context: &Context<'_>, conv: &Conv) -> Function {
     }
     let words = window_words(&conv.window, "depthwise convolution");
     let mut function = Function::new(words, context.one_to_one(), &["depthwise", "bias", "pad"]);
-    fields(&mut function, context, conv, "depthwise::Depthwise");
+    fields(&mut function, context, conv, "depthwise::Depthwise", "");
     function.call(context, "depthwise::Depthwise", "depthwise::depthwise", "x, y", true);
     function
 }

@@ -9,6 +9,9 @@ mod concat;
 mod conv;
 mod dense;
 mod depthwise;
+mod flatten;
+mod gate;
+mod grouped;
 mod lookup;
 mod max_pool;
 
@@ -221,6 +224,9 @@ pub(super) fn function(context: &Context<'_>) -> Function {
         Op::AvgPool(pool) => avg_pool::avg_pool(context, pool),
         Op::Concat => concat::concat(context),
         Op::Lookup(table) => lookup::lookup(context, table),
+        Op::Grouped(grouped) => grouped::grouped(context, grouped),
+        Op::Gate(gate) => gate::gate(context, gate),
+        Op::Flatten => flatten::flatten(context),
     }
 }
 

@@ -16,7 +16,13 @@ pub(super) fn open(program: &mut Program) -> bool {
                 (&mut requant.min, &mut requant.max)
             }
             Op::Add(add) => (&mut add.min, &mut add.max),
-            Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_) => continue,
+            Op::Grouped(_)
+            | Op::Gate(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Concat
+            | Op::Flatten
+            | Op::Lookup(_) => continue,
         };
         let slack = [lowest >= i64::from(*min), highest <= i64::from(*max)];
         for (bound, end, slack) in [(min, -128, slack[0]), (max, 127, slack[1])] {

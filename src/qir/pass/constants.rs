@@ -22,7 +22,14 @@ pub(super) fn fold(program: &mut Program) -> bool {
             Op::Conv(conv) => fold_conv(conv, false, input, from, to),
             Op::Depthwise(conv) => fold_conv(conv, true, input, from, to),
             Op::Dense(dense) => fold_dense(dense, input),
-            Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_) => false,
+            Op::Grouped(_)
+            | Op::Add(_)
+            | Op::Gate(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Concat
+            | Op::Flatten
+            | Op::Lookup(_) => false,
         };
     }
     changed

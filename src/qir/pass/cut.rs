@@ -51,7 +51,15 @@ fn cut_op(program: &Program, layer: &Layer, kept: &[Vec<bool>]) -> Op {
                 },
             })
         }
-        op @ (Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_)) => op.clone(),
+        // Groups and flattened maps keep all their channels, see `unread`.
+        op @ (Op::Grouped(_)
+        | Op::Add(_)
+        | Op::Gate(_)
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::Concat
+        | Op::Flatten
+        | Op::Lookup(_)) => op.clone(),
     }
 }
 

@@ -7,7 +7,7 @@
 use fratc_runtime::requant::{Requant as Rounding, requantize};
 
 use super::taps::{Layout, bias_range, pad_at, reaches, source};
-use crate::qir::{Add, AvgPool, Conv, Dense, Hwc, Layer, Op, Program, Requant};
+use crate::qir::{Add, AvgPool, Conv, Dense, Gate, Grouped, Hwc, Layer, Op, Program, Requant};
 
 /// An interval of stored values, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,10 @@ fn of_layer(program: &Program, layer: &Layer, all: &[Vec<Range>]) -> Vec<Range> 
             let unclamped = unclamped(program, layer, all);
             unclamped.into_iter().map(|(lo, hi)| Range { lo: clamp(lo), hi: clamp(hi) }).collect()
         }
+        Op::Grouped(Grouped { conv: Conv { requant, .. }, .. }) | Op::Gate(Gate { requant, .. }) => {
+            vec![Range { lo: requant.min as i8, hi: requant.max as i8 }; to.c]
+        }
+        Op::Flatten => (0..to.c).map(|f| input[f / (from.h * from.w)]).collect(),
         Op::AvgPool(pool) => avg_pool(pool, input, from, to),
         Op::MaxPool(_) => input.clone(),
         Op::Concat => layer.inputs.iter().flat_map(|id| all[id.index()].iter().copied()).collect(),
@@ -76,7 +80,10 @@ fn clamp(op: &Op) -> impl Fn(i64) -> i8 {
         }
         Op::AvgPool(pool) => (pool.requant.min, pool.requant.max),
         Op::Add(add) => (add.min, add.max),
-        Op::MaxPool(_) | Op::Concat | Op::Lookup(_) => (-128, 127),
+        Op::Grouped(Grouped { conv: Conv { requant, .. }, .. }) | Op::Gate(Gate { requant, .. }) => {
+            (requant.min, requant.max)
+        }
+        Op::MaxPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => (-128, 127),
     };
     move |value| value.max(i64::from(min)).min(i64::from(max)) as i8
 }
@@ -99,7 +106,9 @@ pub(super) fn unclamped(program: &Program, layer: &Layer, all: &[Vec<Range>]) ->
             let other = &all[layer.inputs[1].index()];
             input.iter().zip(other).map(|(&a, &b)| of_add(add, a, b)).collect()
         }
-        Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_) => Vec::new(),
+        Op::Grouped(_) | Op::Gate(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => {
+            Vec::new()
+        }
     }
 }
 

@@ -63,7 +63,8 @@ fn weights(program: &Program) -> usize {
     let of = |op: &Op| match op {
         Op::Conv(conv) | Op::Depthwise(conv) => conv.weights.len(),
         Op::Dense(dense) => dense.weights.len(),
-        Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_) => 0,
+        Op::Grouped(grouped) => grouped.conv.weights.len(),
+        Op::Add(_) | Op::Gate(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => 0,
     };
     program.layers.iter().map(|layer| of(&layer.op)).sum()
 }

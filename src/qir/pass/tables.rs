@@ -4,7 +4,7 @@
 //! zero point agree, since pools and concatenations ask for both.
 
 use super::ranges::{Range, ranges};
-use crate::qir::{Conv, Dense, Layer, Op, Program, TensorId};
+use crate::qir::{Conv, Dense, Gate, Grouped, Layer, Op, Program, TensorId};
 
 /// Removes and joins one after the other; whether there was any.
 pub(super) fn join(program: &mut Program) -> bool {
@@ -53,7 +53,14 @@ fn passes_on(program: &Program, layer: &Layer, reach: Range) -> bool {
         Op::Lookup(table) => (reach.lo..=reach.hi).all(|q| entry(table, q) == q),
         Op::MaxPool(window) => window.kernel == [1, 1] && window.stride == [1, 1],
         Op::Concat => layer.inputs.len() == 1,
-        Op::Conv(_) | Op::Depthwise(_) | Op::Dense(_) | Op::Add(_) | Op::AvgPool(_) => false,
+        Op::Conv(_)
+        | Op::Depthwise(_)
+        | Op::Grouped(_)
+        | Op::Dense(_)
+        | Op::Add(_)
+        | Op::Gate(_)
+        | Op::AvgPool(_)
+        | Op::Flatten => false,
     };
     same && from.shape == to.shape
         && from.quant == to.quant
@@ -90,8 +97,11 @@ fn join_producer(op: &mut Op, table: &[i8], bounds: Option<(i8, i8)>) -> bool {
             (&mut requant.min, &mut requant.max)
         }
         Op::AvgPool(pool) => (&mut pool.requant.min, &mut pool.requant.max),
+        Op::Grouped(Grouped { conv: Conv { requant, .. }, .. }) | Op::Gate(Gate { requant, .. }) => {
+            (&mut requant.min, &mut requant.max)
+        }
         Op::Add(add) => (&mut add.min, &mut add.max),
-        Op::MaxPool(_) | Op::Concat | Op::Lookup(_) => return false,
+        Op::MaxPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => return false,
     };
     (*min, *max) = ((*min).clamp(lo, hi), (*max).clamp(lo, hi));
     true

@@ -2,7 +2,7 @@
 //!
 //! A channel is read where a weight that is not zero stands for it, or where a layer without weights passes it on to
 //! a channel that is read. Layers that work channel by channel tie their input's channels to their output's: they go
-//! together or stay. The program's input is the caller's and its output holds the scores: both stay whole.
+//! together or stay. Convolutions in groups and flattened maps keep every channel. The program's input is the caller's and its output holds the scores: both stay whole.
 
 use super::cut::cut;
 use super::taps::{Layout, reaches};
@@ -76,10 +76,14 @@ fn read(program: &Program) -> Marks {
                     }
                 }
             }
-            Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Lookup(_) => {
+            Op::Add(_) | Op::Gate(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Lookup(_) => {
                 for id in &layer.inputs {
                     outputs().for_each(|o| read[id.index()][o] = true);
                 }
+            }
+            Op::Grouped(_) | Op::Flatten => {
+                let any = marks.contains(&true);
+                input.iter_mut().for_each(|i| *i |= any);
             }
             Op::Concat => {
                 let mut rest = &marks[..];
@@ -120,7 +124,13 @@ fn tie(layer: &Layer, kept: &mut Marks) -> bool {
     let count = before(kept);
     match layer.op {
         Op::Conv(_) | Op::Dense(_) => {}
-        Op::Depthwise(_) | Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Lookup(_) => {
+        // All or nothing: groups stay as long as each other, and so do the positions of a channel.
+        Op::Grouped(_) | Op::Flatten => {
+            for id in [layer.inputs[0], layer.output] {
+                kept[id.index()].fill(true);
+            }
+        }
+        Op::Depthwise(_) | Op::Add(_) | Op::Gate(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Lookup(_) => {
             for c in 0..kept[output].len() {
                 let any = kept[output][c] || layer.inputs.iter().any(|id| kept[id.index()][c]);
                 layer.inputs.iter().map(|id| id.index()).chain([output]).for_each(|t| kept[t][c] = any);

@@ -35,7 +35,15 @@ fn crop_edge(program: &mut Program, index: usize, axis: usize, end: End) -> bool
         Op::Depthwise(conv) => {
             without_edge(conv, Layout::new(conv, true, from, to), [from, to], axis, end).map(Op::Depthwise)
         }
-        Op::Dense(_) | Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_) => None,
+        Op::Grouped(_)
+        | Op::Dense(_)
+        | Op::Add(_)
+        | Op::Gate(_)
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::Concat
+        | Op::Flatten
+        | Op::Lookup(_) => None,
     };
     let Some(smaller) = smaller else { return false };
     let larger = std::mem::replace(&mut program.layers[index].op, smaller);
