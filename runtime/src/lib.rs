@@ -6,10 +6,12 @@
 //!
 //! Every file but this one and `sources.rs` can be vendored: inside a module `kernels` it finds its neighbours
 //! by `super::`. `shape`, `requant`, `bias` and `pad` are what the others rest on; no kernel needs another.
-//! Those in `dsp` are for cores with that extension; the others run anywhere.
+//! Those in `dsp` and `mve` are for cores with that extension, those in `scalar` for cores with neither; the others
+//! run anywhere.
 //!
 //! Guarantees: `no_std`, no allocation, no dependency, no panic whatever the arguments: a kernel given slices that
-//! do not match its shapes computes less, it never faults. `unsafe` stands in the folder `dsp` only.
+//! do not match its shapes computes less, it never faults. `unsafe` stands in the
+//! folders `dsp`, `mve` and `scalar` only.
 #![no_std]
 #![deny(unsafe_code)]
 #![allow(
@@ -35,8 +37,10 @@ pub mod gate;
 pub mod grouped;
 pub mod lookup;
 pub mod max_pool;
+pub mod mve;
 pub mod pad;
 pub mod requant;
+pub mod scalar;
 pub mod shape;
 #[cfg(feature = "sources")]
 pub mod sources;

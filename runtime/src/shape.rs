@@ -95,11 +95,16 @@ impl Window {
 
 /// What a kernel may read: `i8` activations, or raw `u8` pixels, which stand for `pixel − 128`.
 pub trait Element: Copy {
+    /// Bits by which a value's byte and its quantized value's differ.
+    const FLIP: u8;
+
     /// The quantized value.
     fn quantized(self) -> i32;
 }
 
 impl Element for i8 {
+    const FLIP: u8 = 0;
+
     #[inline(always)]
     fn quantized(self) -> i32 {
         i32::from(self)
@@ -107,6 +112,8 @@ impl Element for i8 {
 }
 
 impl Element for u8 {
+    const FLIP: u8 = 0x80;
+
     #[inline(always)]
     fn quantized(self) -> i32 {
         i32::from(self) - 128

@@ -1,7 +1,7 @@
 //! The kernels' own source text, for the generator that vendors them.
 
 /// File name and text of every file that can be vendored, in alphabetical order. A file finds its neighbours
-/// by `super::`; [`requirements`] says which. `dsp/mod.rs` names all files of its folder.
+/// by `super::`; [`requirements`] says which. a `mod.rs` names all files of its folder.
 pub const SOURCES: &[(&str, &str)] = &[
     ("add.rs", include_str!("add.rs")),
     ("argmax.rs", include_str!("argmax.rs")),
@@ -22,8 +22,16 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("grouped.rs", include_str!("grouped.rs")),
     ("lookup.rs", include_str!("lookup.rs")),
     ("max_pool.rs", include_str!("max_pool.rs")),
+    ("mve/conv.rs", include_str!("mve/conv.rs")),
+    ("mve/copy.rs", include_str!("mve/copy.rs")),
+    ("mve/dot.rs", include_str!("mve/dot.rs")),
+    ("mve/mod.rs", include_str!("mve/mod.rs")),
     ("pad.rs", include_str!("pad.rs")),
     ("requant.rs", include_str!("requant.rs")),
+    ("scalar/conv.rs", include_str!("scalar/conv.rs")),
+    ("scalar/mod.rs", include_str!("scalar/mod.rs")),
+    ("scalar/v6m.rs", include_str!("scalar/v6m.rs")),
+    ("scalar/v7m.rs", include_str!("scalar/v7m.rs")),
     ("shape.rs", include_str!("shape.rs")),
 ];
 
@@ -45,6 +53,17 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs", "shape.rs"]
         }
         "dsp/lanes.rs" => &["dsp/mod.rs"],
+        "mve/conv.rs" => &[
+            "mve/copy.rs",
+            "mve/dot.rs",
+            "mve/mod.rs",
+            "requant.rs",
+            "shape.rs",
+        ],
+        "mve/dot.rs" => &["mve/mod.rs", "requant.rs", "shape.rs"],
+        "mve/copy.rs" => &["mve/mod.rs", "shape.rs"],
+        "scalar/conv.rs" => &["requant.rs", "scalar/mod.rs", "shape.rs"],
+        "scalar/v6m.rs" | "scalar/v7m.rs" => &["scalar/conv.rs", "scalar/mod.rs", "shape.rs"],
         "concat.rs" | "lookup.rs" | "max_pool.rs" => &["shape.rs"],
         _ => &[],
     }

@@ -21,7 +21,7 @@ pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
         include_str!("templates/lib.rs"),
         &[
             ("version", VERSION),
-            ("level", if plan.uses_dsp() { "deny" } else { "forbid" }),
+            ("level", if plan.family().is_some() { "deny" } else { "forbid" }),
             ("title", &code(&program.name)),
             ("crate", &names::crate_ident(program)),
             ("origin", origin.join("\n").trim_end()),

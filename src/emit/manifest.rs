@@ -2,8 +2,18 @@
 
 use super::text::fill;
 use super::{EmittedFile, Options, VERSION};
-use crate::plan::Plan;
+use crate::plan::{Family, Plan};
 use crate::qir::Program;
+
+/// The feature that turns a family's assembly on.
+fn features(family: Family) -> String {
+    let what = match family {
+        Family::Dsp => "DSP instructions",
+        Family::Mve => "Vector instructions",
+        Family::V7m | Family::V6m => "Assembly",
+    };
+    fill(include_str!("templates/features.toml"), &[("family", family.feature()), ("what", what)])
+}
 
 pub(super) fn manifest(program: &Program, plan: &Plan, options: &Options) -> EmittedFile {
     let text = fill(
@@ -12,7 +22,7 @@ pub(super) fn manifest(program: &Program, plan: &Plan, options: &Options) -> Emi
             ("version", VERSION),
             ("name", &program.name),
             ("classes", &program.classes.len().to_string()),
-            ("features", if plan.uses_dsp() { include_str!("templates/features.toml") } else { "" }),
+            ("features", &plan.family().map_or_else(String::new, features)),
         ],
     );
     let workspace =

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::text::{code, fill};
 use super::{EmittedFile, VERSION, names};
-use crate::plan::Plan;
+use crate::plan::{Family, Plan};
 use crate::qir::{InputKind, Program};
 use crate::target::Target;
 
@@ -67,9 +67,12 @@ pub(super) fn readme(program: &Program, plan: &Plan, target: &Target, facts: &Fa
             ("name", &program.name),
             (
                 "unsafe",
-                if plan.uses_dsp() { "`unsafe` in `src/kernels/dsp` only" } else { "no `unsafe` in the library" },
+                &plan.family().map_or_else(
+                    || "no `unsafe` in the library".into(),
+                    |family| format!("`unsafe` in `src/kernels/{}` only", family.folder()),
+                ),
             ),
-            ("cores", if plan.uses_dsp() { include_str!("templates/cores.md") } else { "" }),
+            ("cores", plan.family().map_or("", cores)),
             ("crate", &names::crate_ident(program)),
             ("classes", &classes.join(", ")),
             ("class_count", &classes.len().to_string()),
@@ -83,6 +86,15 @@ pub(super) fn readme(program: &Program, plan: &Plan, target: &Target, facts: &Fa
         ],
     );
     EmittedFile::text("README.md", text)
+}
+
+/// What the kernels need of the core.
+fn cores(family: Family) -> &'static str {
+    match family {
+        Family::Dsp => include_str!("templates/cores.md"),
+        Family::Mve => include_str!("templates/cores_mve.md"),
+        Family::V7m | Family::V6m => include_str!("templates/cores_scalar.md"),
+    }
 }
 
 /// The rows of the table of figures.

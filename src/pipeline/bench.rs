@@ -181,5 +181,8 @@ pub(super) fn words(op: &Op) -> String {
         Op::AvgPool(pool) => windowed("mean pool", &pool.window),
         Op::Concat => "concat".into(),
         Op::Lookup(_) => "lookup".into(),
+        Op::Grouped(grouped) => windowed("grouped", &grouped.conv.window),
+        Op::Gate(_) => "gate".into(),
+        Op::Flatten => "flatten".into(),
     }
 }

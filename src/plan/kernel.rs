@@ -1,6 +1,6 @@
 //! Which kernel runs a layer, what it needs beside its tensors, and its weights as it reads them.
 
-use fratc_runtime::dsp;
+use fratc_runtime::{dsp, mve, scalar};
 
 use crate::qir::{Bias, Conv, Hwc, Layer, Op, PadValue, Program, Window};
 use crate::target::{Core, RustTarget, Target};
@@ -16,6 +16,59 @@ pub enum Kernel {
     DspRows,
     /// `fratc_runtime::dsp::depthwise`.
     DspDepthwise,
+    /// `fratc_runtime::mve::conv`: any dense convolution, two patches at a time.
+    MveConv,
+    /// `fratc_runtime::scalar::v7m`: any dense convolution, four patches and two filters at a time.
+    ScalarV7m,
+    /// `fratc_runtime::scalar::v6m`: any dense convolution, four patches and one filter at a time.
+    ScalarV6m,
+}
+
+/// Kernels with assembly for one sort of core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// The DSP extension: Cortex-M4, M7, M33.
+    Dsp,
+    /// The vector extension: Cortex-M55.
+    Mve,
+    /// Armv7-M: Cortex-M3.
+    V7m,
+    /// Armv6-M: Cortex-M0, M0+.
+    V6m,
+}
+
+impl Family {
+    /// Cargo feature of the emitted crate that turns the assembly on.
+    pub fn feature(self) -> &'static str {
+        match self {
+            Self::Dsp => "dsp",
+            Self::Mve => "mve",
+            Self::V7m => "v7m",
+            Self::V6m => "v6m",
+        }
+    }
+
+    /// Folder of the kernels in the runtime.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Dsp => "dsp",
+            Self::Mve => "mve",
+            Self::V7m | Self::V6m => "scalar",
+        }
+    }
+}
+
+impl Kernel {
+    /// Whose assembly it is; `None` for plain Rust.
+    pub fn family(self) -> Option<Family> {
+        match self {
+            Self::Portable => None,
+            Self::DspConv | Self::DspRows | Self::DspDepthwise => Some(Family::Dsp),
+            Self::MveConv => Some(Family::Mve),
+            Self::ScalarV7m => Some(Family::V7m),
+            Self::ScalarV6m => Some(Family::V6m),
+        }
+    }
 }
 
 impl Kernel {
@@ -26,6 +79,9 @@ impl Kernel {
             Self::DspConv => "dsp conv",
             Self::DspRows => "dsp rows",
             Self::DspDepthwise => "dsp depthwise",
+            Self::MveConv => "mve conv",
+            Self::ScalarV7m => "v7m conv",
+            Self::ScalarV6m => "v6m conv",
         }
     }
 }
@@ -35,14 +91,15 @@ impl Kernel {
 pub(super) struct Features {
     /// The DSP extension.
     pub dsp: bool,
+    /// The kernel for convolutions of a core without it.
+    pub conv: Option<Kernel>,
 }
 
 impl Features {
     /// What every core has.
-    pub const NONE: Self = Self { dsp: false };
+    pub const NONE: Self = Self { dsp: false, conv: None };
 
-    /// Of a target. A compiler for Armv8-M takes DSP instructions only if it is told the core. M55 has vectors,
-    /// which the compiler finds in the portable kernels.
+    /// Of a target. A compiler for Armv8-M takes DSP and vector instructions only if it is told the core.
     pub fn of(target: &Target) -> Self {
         let core = matches!(target.core, Core::M4 | Core::M7 | Core::M33);
         let compiler = match target.rust_target {
@@ -50,7 +107,13 @@ impl Features {
             RustTarget::V8m | RustTarget::V8mHf => target.target_cpu.is_some(),
             RustTarget::V6m | RustTarget::V7m => false,
         };
-        Self { dsp: core && compiler }
+        let conv = match target.core {
+            Core::M0 | Core::M0Plus => Some(Kernel::ScalarV6m),
+            Core::M3 => Some(Kernel::ScalarV7m),
+            Core::M4 | Core::M7 | Core::M33 => None,
+            Core::M55 => target.target_cpu.is_some().then_some(Kernel::MveConv),
+        };
+        Self { dsp: core && compiler, conv }
     }
 }
 
@@ -71,6 +134,7 @@ pub(super) fn choose(program: &Program, layer: &Layer, features: Features) -> Ke
             let taps = conv.window.kernel[0] * conv.window.kernel[1];
             if from_arena && dsp::depthwise::takes(input.c, taps) { Kernel::DspDepthwise } else { Kernel::Portable }
         }
+        Op::Conv(conv) if uniform(conv) => features.conv.unwrap_or(Kernel::Portable),
         _ => Kernel::Portable,
     }
 }
@@ -108,17 +172,22 @@ pub(super) fn scratch_bytes(program: &Program, layer: &Layer, kernel: Kernel) ->
         (Op::Depthwise(conv), Kernel::DspDepthwise) => {
             dsp::depthwise::scratch_bytes(input.c, conv.window.kernel[0] * conv.window.kernel[1])
         }
+        (Op::Conv(conv), Kernel::MveConv) => mve::conv::scratch_bytes(filter_len(program, layer, conv)),
+        (Op::Conv(conv), Kernel::ScalarV7m | Kernel::ScalarV6m) => {
+            scalar::conv::scratch_bytes(filter_len(program, layer, conv))
+        }
         _ => 0,
     }
 }
 
 /// Output rows that `kernel` does at once: fewer cost it nearly as much.
 pub(super) fn band_unit(kernel: Kernel, output: Hwc) -> usize {
+    // Positions go by so many over the ends of rows.
+    let positions = |n: usize| (1..n).find(|rows| (rows * output.w).is_multiple_of(n)).unwrap_or(n);
     match kernel {
-        // Positions go by eights over the ends of rows.
-        Kernel::DspConv => (1..dsp::dot::POSITIONS)
-            .find(|rows| (rows * output.w).is_multiple_of(dsp::dot::POSITIONS))
-            .unwrap_or(dsp::dot::POSITIONS),
+        Kernel::DspConv => positions(dsp::dot::POSITIONS),
+        Kernel::MveConv => positions(mve::dot::PATCHES),
+        Kernel::ScalarV7m | Kernel::ScalarV6m => positions(scalar::conv::POSITIONS),
         // Each band widens the rows above it anew.
         Kernel::DspRows => 2,
         Kernel::Portable | Kernel::DspDepthwise => 1,
@@ -148,6 +217,18 @@ pub fn pack(program: &Program, layer: &Layer, kernel: Kernel) -> Option<Vec<i32>
             });
             Some(words.collect())
         }
+        (Op::Conv(conv), Kernel::MveConv) => {
+            let len = filter_len(program, layer, conv);
+            Some(interleaved(&conv.weights, len, mve::conv::padded(len), [mve::dot::FILTERS, mve::dot::VECTOR]))
+        }
+        (Op::Conv(conv), Kernel::ScalarV7m) => {
+            let len = filter_len(program, layer, conv);
+            Some(interleaved(&conv.weights, len, scalar::conv::padded(len), [scalar::v7m::FILTERS, 1]))
+        }
+        (Op::Conv(conv), Kernel::ScalarV6m) => {
+            let len = filter_len(program, layer, conv);
+            Some(interleaved(&conv.weights, len, scalar::conv::padded(len), [1, 1]))
+        }
         (Op::Depthwise(conv), Kernel::DspDepthwise) => {
             let channels = program.tensor(layer.inputs[0]).shape.c;
             let fours = (0..channels).step_by(4).flat_map(|first| {
@@ -158,6 +239,21 @@ pub fn pack(program: &Program, layer: &Layer, kernel: Kernel) -> Option<Vec<i32>
         }
         _ => None,
     }
+}
+
+/// Filters of `len` weights, filled up with zeros to `padded` each and to whole groups of `filters`, and in each group
+/// `run` weights of one filter, as many of the next, and so on; four weights in a word.
+fn interleaved(weights: &[i8], len: usize, padded: usize, [filters, run]: [usize; 2]) -> Vec<i32> {
+    let mut bytes = Vec::new();
+    for group in weights.chunks(len * filters) {
+        for start in (0..padded).step_by(run) {
+            for filter in 0..filters {
+                let at = |i: usize| if i < len { group.get(filter * len + i).copied().unwrap_or(0) } else { 0 };
+                bytes.extend((start..start + run).map(at));
+            }
+        }
+    }
+    bytes.chunks(4).map(word).collect()
 }
 
 /// Two 16-bit lanes.

@@ -24,7 +24,7 @@ mod place;
 mod sizes;
 
 pub use bands::Bands;
-pub use kernel::{Kernel, pack};
+pub use kernel::{Family, Kernel, pack};
 pub use sizes::{LayerBytes, Sizes};
 
 use crate::diag::{Diag, Result};
@@ -113,9 +113,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether a layer runs on a kernel for cores with the DSP extension.
-    pub fn uses_dsp(&self) -> bool {
-        self.steps.iter().any(|step| step.kernel != Kernel::Portable)
+    /// Whose assembly the layers run on, of one core and thus of one family; `None` where all kernels are plain Rust.
+    pub fn family(&self) -> Option<Family> {
+        self.steps.iter().find_map(|step| step.kernel.family())
     }
 
     /// Where `tensor` is.

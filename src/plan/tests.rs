@@ -146,14 +146,19 @@ fn dsp_kernels_get_scratch_memory_that_meets_no_tensor() {
     let plan = plan_for(&program, &target).expect("plans");
     shadow(&program, &plan);
     assert!(plan.steps.iter().all(|step| (step.kernel != Kernel::Portable) == step.scratch.is_some()));
-    assert!(plan.uses_dsp() && plan.arena_bytes > 49_152);
+    assert!(plan.family() == Some(Family::Dsp) && plan.arena_bytes > 49_152);
     let mut broken = plan.clone();
     broken.steps[2].scratch = Some(Scratch { offset: 0, bytes: plan.steps[2].scratch.expect("scratch").bytes });
     assert_eq!(broken.verify(&program).expect_err("it lies in a tensor").code, "plan/invalid");
-    for name in ["qemu-m0", "qemu-m3", "qemu-m55"] {
+    let families = [("qemu-m0", Family::V6m), ("qemu-m3", Family::V7m), ("qemu-m55", Family::Mve)];
+    for (name, family) in families {
         let target = Target::load(name).expect("a shipped target");
-        assert_eq!(plan_for(&program, &target).expect("plans"), super::plan(&program).expect("plans"), "{name}");
+        let plan = plan_for(&program, &target).expect("plans");
+        shadow(&program, &plan);
+        assert_eq!(plan.family(), Some(family), "{name}");
+        assert!(plan.steps.iter().all(|step| (step.kernel != Kernel::Portable) == step.scratch.is_some()), "{name}");
     }
+    assert_eq!(super::plan(&program).expect("plans").family(), None);
 }
 
 #[test]

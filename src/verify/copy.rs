@@ -123,8 +123,9 @@ impl Copy {
         if let Some(target) = target {
             command.args(["--target", target.triple()]);
             folder.push(target.triple());
-            if matches!(target, RustTarget::V6m | RustTarget::V7m) {
-                // A crate emitted for a core with DSP instructions runs on one without: by their portable twins.
+            let kernels = |family: &str| self.path().join("src/kernels").join(family).is_dir();
+            if matches!(target, RustTarget::V6m | RustTarget::V7m) && (kernels("dsp") || kernels("mve")) {
+                // A crate emitted for a core with DSP or vector instructions runs on one without: by portable twins.
                 command.arg("--no-default-features");
             }
         }

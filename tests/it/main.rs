@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod cli;
 mod components;
+mod cores;
 mod counts;
 mod data;
 mod demo;

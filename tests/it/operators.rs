@@ -251,6 +251,8 @@ fn a_trained_network_of_every_operator_keeps_its_accuracy_whole_and_cut() {
         route: RouteOptions { classes, keep: Some(0.6), ..RouteOptions::default() },
         target: Some("qemu-m4".into()),
         out: Some(out.path().join("markers")),
+        simplify: true,
+        reject: None,
         qemu_samples: Some(6),
         random_calibration: None,
     };

@@ -153,7 +153,7 @@ impl Builder {
         self.push(name, Op::Depthwise(conv), &[input], out_shape(from, &window, from.c), quant)
     }
 
-    fn grouped(&mut self, name: &str, input: TensorId, channels: usize, groups: usize, window: Window) -> TensorId {
+    pub fn grouped(&mut self, name: &str, input: TensorId, channels: usize, groups: usize, window: Window) -> TensorId {
         let from = self.shape(input);
         let filter = window.kernel[0] * window.kernel[1] * from.c / groups;
         let quant = self.quant(true);
@@ -170,7 +170,7 @@ impl Builder {
     }
 
     /// `gate` with a scale of 1/255: a multiplier of 2³²/255.
-    fn gate(&mut self, name: &str, features: TensorId, gate: TensorId) -> TensorId {
+    pub fn gate(&mut self, name: &str, features: TensorId, gate: TensorId) -> TensorId {
         let quant = Quant { zero_point: 7, ..self.program.tensor(features).quant };
         let zero_points = [features, gate].map(|id| self.program.tensor(id).quant.zero_point);
         let requant = Requant { multipliers: vec![16_843_009], shift: 0, zero_point: 7, min: -128, max: 127 };

@@ -17,7 +17,7 @@ pub fn random(seed: u32, layers: usize) -> Program {
         let from = maps[maps.len() - 1 - pick.int(0, (maps.len() as i32 - 1).min(2)) as usize];
         let shape = b.shape(from);
         let name = |what: &str| format!("{what}{n}");
-        let next = match pick.int(0, 9) {
+        let next = match pick.int(0, 11) {
             0 | 1 => {
                 let stride = pick.int(1, 2) as usize;
                 b.conv(&name("conv"), from, pick.int(2, 10) as usize, square(3, stride, 1), pick.int(0, 1) == 0)
@@ -40,6 +40,16 @@ pub fn random(seed: u32, layers: usize) -> Program {
                 let other = b.conv(&name("right"), from, pick.int(2, 6) as usize, square(3, 1, 1), true);
                 b.program.tensors[other.index()].quant = b.program.tensor(one).quant;
                 b.concat(&name("concat"), &[one, other])
+            }
+            9 if shape.c % 2 == 0 => {
+                let channels = 2 * pick.int(1, 4) as usize;
+                b.grouped(&name("groups"), from, channels, 2, square(3, pick.int(1, 2) as usize, 1))
+            }
+            10 => {
+                let window = Window { kernel: [shape.h, shape.w], ..square(1, 1, 0) };
+                let mean = b.avg_pool(&name("squeeze"), from, window, &[(shape.h * shape.w) as f64]);
+                let gate = b.dense(&name("excite"), mean, shape.c, true);
+                b.gate(&name("gate"), from, gate)
             }
             _ => {
                 let other = b.conv(&name("residual"), from, shape.c, square(3, 1, 1), false);

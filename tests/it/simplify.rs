@@ -41,7 +41,7 @@ fn random_programs_keep_their_scores_under_each_pass() {
         let (_, again) = same_scores(&simple, &Pass::ALL, 1, 0);
         assert!(again.changed.is_empty(), "a second run finds more: {again:?}");
     }
-    assert!(less > 110, "{less} of 120 programs became smaller");
+    assert!(less > 95, "{less} of 120 programs became smaller");
     assert!(folded > 60, "constants made {folded} of 120 programs smaller than unread channels did");
 }
 

@@ -101,6 +101,26 @@ fn resnet8_stays_quick_on_dsp_instructions() {
     assert!(run.instructions_per_inference < 14_000_000, "{run:?}");
 }
 
+/// Instructions that ResNet-8 may take for each of its 12.5 M multiply-accumulates: 0.30 on the vectors of M55, 2.1 on M3
+/// and 4.5 on M0, which has neither multiply-accumulate nor long products.
+#[test]
+fn resnet8_stays_quick_without_dsp_instructions() {
+    if !qemu() {
+        return;
+    }
+    let program = programs::resnet8();
+    let macs = program.macs();
+    for (name, limit) in [("qemu-m55", macs * 3 / 10), ("qemu-m3", macs * 21 / 10), ("qemu-m0", macs * 9 / 2)] {
+        let options = Options { qemu_samples: 1, ..Options::default() };
+        let done =
+            verify(&emitted(&program, name), &program, &samples(&program, 1), &target(name), &options).expect(name);
+        done.check().expect(name);
+        let run = done.qemu.expect(name);
+        eprintln!("ResNet-8 on {name}: {run:?}, {:?}", done.footprint);
+        assert!(run.instructions_per_inference <= limit, "{name}: {run:?}, at most {limit}");
+    }
+}
+
 #[test]
 fn raw_features_and_odd_borders_too_and_twice_the_same() {
     if !qemu() {

@@ -9,9 +9,12 @@ use crate::qir::{Bias, Conv, PadValue};
 pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
     let kernel = match context.step.kernel {
         Kernel::DspRows => ["dsp/rows", "dsp::rows::Rows", "dsp::rows::conv"],
+        Kernel::MveConv => ["mve/conv", "mve::conv::Conv", "mve::conv::conv"],
+        Kernel::ScalarV7m => ["scalar/v7m", "scalar::conv::Conv", "scalar::v7m::conv"],
+        Kernel::ScalarV6m => ["scalar/v6m", "scalar::conv::Conv", "scalar::v6m::conv"],
         Kernel::DspConv | Kernel::DspDepthwise | Kernel::Portable => ["dsp/conv", "dsp::conv::Conv", "dsp::conv::conv"],
     };
-    if let Some(function) = dsp(context, conv, "convolution", kernel) {
+    if let Some(function) = packed(context, conv, "convolution", kernel) {
         return function;
     }
     let mut function =
@@ -21,8 +24,8 @@ pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
     function
 }
 
-/// The function of a layer with a kernel for the DSP extension (its file, struct and function), if it has one.
-pub(super) fn dsp(
+/// The function of a layer with a kernel that packs its weights (its file, struct and function), if it has one.
+pub(super) fn packed(
     context: &Context<'_>,
     conv: &Conv,
     what: &str,

@@ -1,11 +1,11 @@
 //! Depthwise convolution.
 
-use super::{Context, Function, conv::dsp, conv::fields, window_words};
+use super::{Context, Function, conv::fields, conv::packed, window_words};
 use crate::qir::Conv;
 
 pub(super) fn depthwise(context: &Context<'_>, conv: &Conv) -> Function {
     let kernel = ["dsp/depthwise", "dsp::depthwise::Depthwise", "dsp::depthwise::depthwise"];
-    if let Some(function) = dsp(context, conv, "depthwise convolution", kernel) {
+    if let Some(function) = packed(context, conv, "depthwise convolution", kernel) {
         return function;
     }
     let words = window_words(&conv.window, "depthwise convolution");

@@ -114,6 +114,9 @@ fn words(op: &Op) -> String {
         Op::AvgPool(pool) => sized("mean pool", pool.window.kernel),
         Op::Concat => "concat".into(),
         Op::Lookup(_) => "lookup".into(),
+        Op::Grouped(grouped) => sized("grouped", grouped.conv.window.kernel),
+        Op::Gate(_) => "gate".into(),
+        Op::Flatten => "flatten".into(),
     }
 }
 
