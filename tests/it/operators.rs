@@ -204,7 +204,7 @@ fn trains_the_committed_network() {
     let contract = demo::contract();
     let start = every_operator(1, demo::SIZE, demo::CLASSES.len(), 11);
     eprintln!("{} parameters, {} multiply-accumulates", start.params(), start.macs());
-    let options = finetune::Options { epochs: 8, rate: 0.03, smoothing: 0.05, ..finetune::Options::default() };
+    let options = finetune::Options { epochs: 6, rate: 0.03, smoothing: 0.05, ..finetune::Options::default() };
     let drawn = |epoch| demo::samples(250, demo::TRAIN_SEED + epoch as u64);
     let graph = finetune::train(&start, &contract, drawn, &options, |epoch| {
         eprintln!("epoch {:2}: loss {:.4}, accuracy {:.4}", epoch.number, epoch.loss, epoch.accuracy);
@@ -253,6 +253,7 @@ fn a_trained_network_of_every_operator_keeps_its_accuracy_whole_and_cut() {
         out: Some(out.path().join("markers")),
         simplify: true,
         reject: None,
+        firmware: false,
         qemu_samples: Some(6),
         random_calibration: None,
     };
