@@ -20,6 +20,8 @@ pub struct Bands {
     pub rows: usize,
     /// Whether the last band runs first: the output lies above its input.
     pub upward: bool,
+    /// Which of the step's inputs the output lies over; the others of a concatenation lie elsewhere.
+    pub over: usize,
 }
 
 impl Bands {
@@ -45,16 +47,18 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Those of `layer`, if it can run by bands.
-    pub fn of(program: &Program, layer: &Layer, kernel: Kernel) -> Option<Self> {
+    /// Those of `layer` over its input `over`, if it can run by bands.
+    pub fn of(program: &Program, layer: &Layer, kernel: Kernel, over: usize) -> Option<Self> {
+        let each = crate::qir::Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
         let window = match &layer.op {
+            Op::Concat => &each,
             // A table of biases by position belongs to the whole output.
             Op::Conv(conv) | Op::Depthwise(conv) if matches!(conv.bias, Bias::Channel(_)) => &conv.window,
             Op::MaxPool(window) => window,
             Op::AvgPool(pool) => &pool.window,
             _ => return None,
         };
-        let (input, output) = (program.tensor(layer.inputs[0]).shape, program.tensor(layer.output).shape);
+        let (input, output) = (program.tensor(*layer.inputs.get(over)?).shape, program.tensor(layer.output).shape);
         let unit = kernel::band_unit(kernel, output).min(output.h);
         let rows = Self { input, output, window: kernel::window(window), unit };
         // Kernels may refuse an empty input, which a band that reads padding only would have.
@@ -81,7 +85,7 @@ impl Rows {
     }
 
     fn most(&self, rows: usize, need: impl Fn(&Range<usize>) -> usize) -> usize {
-        let bands = Bands { rows, upward: false }.ranges(self.output.h);
+        let bands = Bands { rows, upward: false, over: 0 }.ranges(self.output.h);
         bands.iter().map(need).max().unwrap_or(0).next_multiple_of(ALIGN)
     }
 
@@ -106,9 +110,9 @@ impl Rows {
     }
 
     /// The largest bands that serve, whole units first.
-    pub fn fit(&self, output: usize, input: usize) -> Option<Bands> {
+    pub fn fit(&self, over: usize, output: usize, input: usize) -> Option<Bands> {
         let units = (1..=self.output.h / self.unit).rev().map(|n| n * self.unit);
-        let mut candidates = units.chain((1..self.unit).rev()).map(|rows| Bands { rows, upward: output > input });
+        let mut candidates = units.chain((1..self.unit).rev()).map(|rows| Bands { rows, upward: output > input, over });
         candidates.find(|bands| self.allow(*bands, output, input))
     }
 }

@@ -85,9 +85,11 @@ impl Plan {
     /// Whether `new` is written over `old` at `old`'s last step, band by band.
     fn follows(&self, program: &Program, new: &Placement, old: &Placement) -> bool {
         let step = &self.steps[new.first_step];
-        let (Some(bands), [read]) = (step.bands, &step.reads[..]) else { return false };
-        let Some(rows) = Rows::of(program, &program.layers[step.layer], step.kernel) else { return false };
-        *read == old.tensor
+        let Some(bands) = step.bands else { return false };
+        let Some(rows) = Rows::of(program, &program.layers[step.layer], step.kernel, bands.over) else {
+            return false;
+        };
+        step.reads.get(bands.over) == Some(&old.tensor)
             && old.last_step == new.first_step
             && bands.rows > 0
             && rows.allow(bands, new.offset, old.offset)

@@ -117,12 +117,17 @@ pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) ->
 /// The outputs that may lie over their inputs: rows of one tensor, read for the last time.
 pub(super) fn overlaps(program: &Program, steps: &[Step], blocks: &[Block]) -> Vec<Overlap> {
     let overlap = |(step, turn): (usize, &Step)| {
-        let [read] = turn.reads[..] else { return None };
-        let rows = Rows::of(program, &program.layers[step], turn.kernel)?;
-        let input = blocks.iter().position(|b| b.members.last().is_some_and(|life| life.tensor == read))?;
+        let once = |id: &TensorId| turn.reads.iter().filter(|read| *read == id).count() == 1;
+        let in_arena = |id: &TensorId| *id != program.input() && *id != program.output;
+        // Of several parts only one can lie under the end of the output: the largest.
+        let parts = turn.reads.iter().enumerate().filter(|(_, id)| once(id));
+        let (over, read) =
+            parts.max_by_key(|(over, id)| (program.tensor(**id).shape.len(), std::cmp::Reverse(*over)))?;
+        let rows = Rows::of(program, &program.layers[step], turn.kernel, over)?;
+        let input = blocks.iter().position(|b| b.members.last().is_some_and(|life| life.tensor == *read))?;
         let output = blocks.iter().position(|b| b.members.first().is_some_and(|life| life.tensor == turn.writes))?;
-        let last = input != output && blocks[input].last_step() == step;
-        last.then_some(Overlap { step, input, output, rows, band: rows.unit })
+        let last = input != output && blocks[input].last_step() == step && turn.reads.iter().all(in_arena);
+        last.then_some(Overlap { step, over, input, output, rows, band: rows.unit })
     };
     steps.iter().enumerate().filter_map(overlap).collect()
 }

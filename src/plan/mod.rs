@@ -166,10 +166,10 @@ fn plan_with(program: &Program, features: Features) -> Result<Plan> {
     }
     let Layout { mut steps, blocks, overlaps, offsets, bytes: arena_bytes } =
         best.expect("there are strategies").with_larger_bands();
-    for &Overlap { step, input, output, rows, .. } in &overlaps {
+    for &Overlap { step, over, input, output, rows, .. } in &overlaps {
         let (input, output) = (offsets[input], offsets[output]);
         if !rows.apart(output, input) {
-            steps[step].bands = rows.fit(output, input);
+            steps[step].bands = rows.fit(over, output, input);
         }
     }
     for (block, &offset) in blocks.iter().zip(&offsets) {

@@ -13,6 +13,8 @@ const MAX_MOVES: usize = 2000;
 pub(super) struct Overlap {
     /// The step.
     pub step: usize,
+    /// Which of the step's inputs.
+    pub over: usize,
     /// Index of the input's block.
     pub input: usize,
     /// Index of the output's block.

@@ -41,17 +41,20 @@ impl<'a> Shadow<'a> {
                     }
                     for rows in bands {
                         let row = |shape: Hwc| shape.w * shape.c;
-                        let from = row(program.tensor(step.reads[0]).shape);
                         let to = row(program.tensor(step.writes).shape);
+                        let read = |shadow: &Self| {
+                            for id in &step.reads {
+                                let from = row(program.tensor(*id).shape);
+                                for y in read_rows(program, step, &rows) {
+                                    shadow.read(step, *id, y * from..(y + 1) * from, true);
+                                }
+                            }
+                        };
                         // A kernel may read and write the rows of a band in any order.
-                        for y in read_rows(program, step, &rows) {
-                            shadow.read(step, step.reads[0], y * from..(y + 1) * from, true);
-                        }
+                        read(&shadow);
                         shadow.scribble(step);
                         shadow.write(step, rows.start * to..rows.end * to);
-                        for y in read_rows(program, step, &rows) {
-                            shadow.read(step, step.reads[0], y * from..(y + 1) * from, true);
-                        }
+                        read(&shadow);
                     }
                 }
             }
@@ -130,6 +133,19 @@ fn execute(program: &Program, plan: &Plan, input: &[u8]) -> Vec<i8> {
         let (x, y) = (step.reads[0], step.writes);
         let [from, to] = [x, y].map(|id| sim::hwc(program.tensor(id).shape));
         let mut program = program.clone();
+        if layer.op == Op::Concat {
+            for rows in bands.ranges(to.h) {
+                let of = |id: TensorId| rows.start * row(id)..rows.end * row(id);
+                let parts: Vec<Vec<i8>> = step.reads.iter().map(|&id| arena[at(id)..][of(id)].to_vec()).collect();
+                for id in layer.inputs.iter().chain([&layer.output]) {
+                    program.tensors[id.index()].shape.h = rows.len();
+                }
+                let values: Vec<Values<'_>> = parts.iter().map(|part| Values::I8(part)).collect();
+                let output = run_layer(&program, layer, &values);
+                arena[at(y)..][of(y)].copy_from_slice(&output);
+            }
+            continue;
+        }
         for rows in bands.ranges(to.h) {
             let mut layer = layer.clone();
             let window = match &mut layer.op {
@@ -172,7 +188,9 @@ fn programs_run_in_their_arena() {
 
 /// Input rows under the taps of output rows, tap by tap.
 fn read_rows(program: &Program, step: &Step, rows: &Range<usize>) -> Vec<usize> {
+    let each = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
     let window: &Window = match &program.layers[step.layer].op {
+        Op::Concat => &each,
         Op::Conv(conv) | Op::Depthwise(conv) => &conv.window,
         Op::MaxPool(window) => window,
         Op::AvgPool(pool) => &pool.window,

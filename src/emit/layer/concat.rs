@@ -6,6 +6,9 @@ pub(super) fn concat(context: &Context<'_>) -> Function {
     let count = context.layer.inputs.len();
     let mut function =
         Function::new("channels side by side", format!("parts: [&[i8]; {count}], y: &mut [i8]"), &["concat"]);
+    if let Some(bands) = context.step.bands {
+        function.banded(bands);
+    }
     let total = context.output().c;
     let mut offset = 0;
     for (index, input) in context.layer.inputs.iter().enumerate() {

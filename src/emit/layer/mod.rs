@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 
 use super::EmittedFile;
 use super::text::{code, grouped};
-use crate::plan::{LayerBytes, Step};
+use crate::plan::{Bands, LayerBytes, Step};
 use crate::qir::{Hwc, InputKind, Layer, Op, Program, Requant, TensorId, Window};
 
 /// A table of this many values and more may take rustc over the limit of its lint against endless loops, which
@@ -150,6 +150,12 @@ impl Function {
         )
     }
 
+    /// Says that the layer runs in bands.
+    fn banded(&mut self, bands: Bands) {
+        let rows = if bands.rows == 1 { "a row".into() } else { format!("{} rows", bands.rows) };
+        let _ = write!(self.words, ", {rows} at a time");
+    }
+
     /// The call of a kernel that reads its window's rows: with `LAYER`, a `kind`, or with a band of it. `others`: whether
     /// that struct has fields beside shapes and window.
     fn call(&mut self, context: &Context<'_>, kind: &str, kernel: &str, arguments: &str, others: bool) {
@@ -157,8 +163,7 @@ impl Function {
             self.line(&format!("{kernel}(&LAYER, {arguments});"));
             return;
         };
-        let rows = if bands.rows == 1 { "a row".into() } else { format!("{} rows", bands.rows) };
-        let _ = write!(self.words, ", {rows} at a time");
+        self.banded(bands);
         self.parameters.push_str(", rows: Range<usize>");
         self.line("let (input, output, window) = LAYER.window.band(LAYER.input, LAYER.output, &rows);");
         let fields = &["input,", "output,", "window,", "..LAYER"][..if others { 4 } else { 3 }];
