@@ -186,9 +186,9 @@ pub enum BootBlock {
     Rp2040W25q080,
     /// RP2040, second stage for Adesto AT25SF128A.
     Rp2040At25sf128a,
-    /// i.MX RT1060: FlexSPI configuration of the evaluation kit's flash, and the image vector table.
+    /// i.MX RT1060: `FlexSPI` configuration of the evaluation kit's flash, and the image vector table.
     Imxrt1060Evk,
-    /// i.MX RT1062: FlexSPI configuration of Teensy 4's flash, and the image vector table.
+    /// i.MX RT1062: `FlexSPI` configuration of Teensy 4's flash, and the image vector table.
     Teensy4,
 }
 

@@ -32,6 +32,7 @@ use crate::diag::{Diag, Result};
 /// A board's file, or a chip's.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the field is called so in the file")]
 struct File {
     name: Option<String>,
     description: Option<String>,
@@ -243,15 +244,13 @@ const HELP: &str = "targets/README.md describes every field";
 pub(super) fn read(text: &str, file: &str) -> Result<Target> {
     let mut raw = syntax(text, file)?;
     if let Some(name) = raw.chip_file.take() {
-        match shipped::chip(name.get_ref()) {
-            Some((chip_file, chip)) => raw.complete(syntax(chip, chip_file)?, &name.span()),
-            None => {
-                let (line, column) = line_column(text, name.span().start);
-                let what = format!("line {line}, column {column}: no chip is called '{}'", name.get_ref());
-                let known = format!("expected one of {}", shipped::chips().join(", "));
-                return Diag::new("target/chip-file", format!("{what}: {known}")).at(file).help(HELP).err();
-            }
-        }
+        let Some((chip_file, chip)) = shipped::chip(name.get_ref()) else {
+            let (line, column) = line_column(text, name.span().start);
+            let what = format!("line {line}, column {column}: no chip is called '{}'", name.get_ref());
+            let known = format!("expected one of {}", shipped::chips().join(", "));
+            return Diag::new("target/chip-file", format!("{what}: {known}")).at(file).help(HELP).err();
+        };
+        raw.complete(syntax(chip, chip_file)?, &name.span());
     }
     let mut problems = Problems { text, list: Vec::new() };
     let (flash, ram) = check_regions(&raw, &mut problems);

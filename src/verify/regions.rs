@@ -59,11 +59,11 @@ pub fn region_table(elf: &[u8], target: &Target) -> Result<Vec<RegionUse>> {
         .collect();
     for section in &sections {
         for address in [Some(section.run), section.load.filter(|load| *load != section.run)].into_iter().flatten() {
-            let inside = |region: &&Region| {
+            let inside = |region: &Region| {
                 let start = u64::from(region.start);
                 (start..start + u64::from(region.size)).contains(&address)
             };
-            let Some(index) = regions.iter().position(|region| inside(&region)) else {
+            let Some(index) = regions.iter().position(|region| inside(region)) else {
                 return Diag::new(
                     "verify/elf",
                     format!("section {} lies outside of the target's memories", section.name),

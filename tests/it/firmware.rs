@@ -1,5 +1,6 @@
 //! Firmware beside an emitted crate: its text, and what the compiler says of it for every core.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,7 +17,7 @@ use crate::programs::{self, Pattern};
 pub fn qemu() -> bool {
     let found = Command::new("qemu-system-arm").arg("--version").output().is_ok();
     if !found {
-        eprintln!("SKIPPED: qemu-system-arm is not installed");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: qemu-system-arm is not installed");
     }
     found
 }
@@ -80,7 +81,7 @@ fn cargo(folder: &Path, store: &Path, words: &[&str]) -> (bool, String) {
     (false, said)
 }
 
-/// The linked firmware of `programs::pools` for a board; no warning on the way.
+/// The linked firmware of `programs::branches` for a board; no warning on the way.
 fn build(target: &str, store: &Path) -> (tempfile::TempDir, PathBuf) {
     let program = programs::branches();
     let folder = written(&program, target);

@@ -181,7 +181,9 @@ fn a_network_that_computes_something_else_is_found_and_so_is_its_layer() {
     files.sort();
     let first = files.iter().find(|file| file.to_string_lossy().contains("weights")).unwrap_or(&files[0]);
     let mut bytes = std::fs::read(first).expect("weights");
-    bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+    for byte in &mut bytes {
+        *byte ^= 0x55;
+    }
     std::fs::write(first, bytes).expect("weights");
     let beside = folder.path().join("net-firmware");
     let elf = build_firmware(&beside, firmware::VALIDATE, &target("qemu-m4")).expect("builds");
@@ -249,13 +251,13 @@ impl<T: Read> Read for Faulty<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             if self.seen >= self.fault.stall {
-                std::thread::sleep(Duration::from_secs(60));
+                std::thread::sleep(Duration::from_mins(1));
             }
             let count = self.inner.read(buffer)?;
             if count == 0 || self.seen >= self.fault.end {
                 return Ok(0);
             }
-            let spoiled = self.spoil(&buffer[..count].to_vec());
+            let spoiled = self.spoil(&buffer[..count]);
             if !spoiled.is_empty() {
                 buffer[..spoiled.len()].copy_from_slice(&spoiled);
                 return Ok(spoiled.len());

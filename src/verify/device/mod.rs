@@ -161,7 +161,7 @@ fn greet(session: &mut Session, program: &Program, expected: &[u8]) -> Result<u3
             .err();
     }
     if fingerprint != expected || shape.contains(&false) {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         return Diag::new("device/other-firmware", "the device runs another network than this crate's")
             .at(session.name())
             .expected(hex(expected), hex(&fingerprint))
