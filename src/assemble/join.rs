@@ -54,13 +54,16 @@ pub fn heads(graph: &Graph, branches: usize) -> Vec<NodeId> {
     if branches > 1 { graph.node(logits).inputs.clone() } else { vec![logits] }
 }
 
+/// Whether the map leaves every value exactly as it is.
+fn is_identity(Affine { scale, shift }: &Affine) -> bool {
+    scale.iter().all(|s| (s - 1.0).abs() <= 0.0) && shift.iter().all(|s| s.abs() <= 0.0)
+}
+
 /// Adds the nodes of one branch that are not there yet, and gives the one that makes its scores.
 fn add(graph: &mut Graph, branch: &Branch<'_>) -> Result<NodeId> {
     let Branch { name, graph: own, input } = branch;
-    let identity =
-        |Affine { scale, shift }: &Affine| scale.iter().all(|&s| s == 1.0) && shift.iter().all(|&s| s == 0.0);
     let first = match input {
-        Op::Affine(affine) if identity(affine) => graph.input(),
+        Op::Affine(affine) if is_identity(affine) => graph.input(),
         op => push(graph, &format!("{name}.input"), op, &[NodeId(0)])?,
     };
     if graph.shape(first) != own.shape(own.input()) {

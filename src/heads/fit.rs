@@ -5,8 +5,8 @@ use crate::heads::Scale;
 /// Newton steps at most; a handful is the rule.
 const STEPS: usize = 60;
 
-/// Pull of scales to 1 and offsets to 0. Far below what a hundred samples say; it decides only what samples leave
-/// open: an offset common to all components, and scales of components that never err.
+/// Pull of scales to 1 and offsets to 0. Far below what a hundred samples of classes that overlap say; it decides what
+/// samples leave open: an offset common to all components, and scales of components that hardly ever err.
 const PULL: f64 = 1e-4;
 
 /// Smallest scale: a component must not be turned round.
@@ -18,7 +18,9 @@ const LEAST: f64 = 1e-3;
 /// `0..components`. Every class weighs the same, however many samples it has.
 pub fn fit(rows: &[Vec<f32>], labels: &[usize], component: &[usize], components: usize) -> Vec<Scale> {
     let mut counts = vec![0.0_f64; component.len()];
-    labels.iter().for_each(|&l| counts[l] += 1.0);
+    for &label in labels {
+        counts[label] += 1.0;
+    }
     let weights: Vec<f64> = labels.iter().map(|&l| 1.0 / (counts[l] * component.len() as f64)).collect();
     let problem = Problem { rows, labels, weights: &weights, component, components };
     let mut at: Vec<f64> = (0..2 * components).map(|i| if i < components { 1.0 } else { 0.0 }).collect();
@@ -149,7 +151,7 @@ fn solve(matrix: &mut [Vec<f64>], right: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// Two components of two classes; the second one's scores are 4 times too small and shifted by 3.
+    /// Two components of two classes; the second one's scores are 4 times too small and shifted by a half.
     fn rows() -> (Vec<Vec<f32>>, Vec<usize>) {
         let mut state = 7_u64;
         let mut noise = || {
@@ -157,8 +159,8 @@ mod tests {
             (state >> 40) as f32 / (1_u64 << 24) as f32 - 0.5
         };
         let sample = |label: usize, noise: &mut dyn FnMut() -> f32| -> Vec<f32> {
-            let score = |k: usize, n: f32| if k == label { 2.0 + 3.0 * n } else { 3.0 * n };
-            (0..4).map(|k| (k, score(k, noise()))).map(|(k, z)| if k < 2 { z } else { z / 4.0 + 3.0 }).collect()
+            let score = |k: usize, n: f32| if k == label { 2.0 + 5.0 * n } else { 5.0 * n };
+            (0..4).map(|k| (k, score(k, noise()))).map(|(k, z)| if k < 2 { z } else { z / 4.0 + 0.5 }).collect()
         };
         let labels: Vec<usize> = (0..2000).map(|i| i % 4).collect();
         (labels.iter().map(|&l| sample(l, &mut noise)).collect(), labels)
@@ -170,7 +172,7 @@ mod tests {
         let scales = fit(&rows, &labels, &[0, 0, 1, 1], 2);
         let ratio = scales[1].scale / scales[0].scale;
         assert!((ratio - 4.0).abs() < 0.4, "{scales:?}");
-        let shift = scales[1].offset + 3.0 * scales[1].scale - scales[0].offset;
+        let shift = scales[1].offset + 0.5 * scales[1].scale - scales[0].offset;
         assert!(shift.abs() < 0.4, "{scales:?}");
     }
 

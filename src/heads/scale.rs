@@ -24,7 +24,9 @@ impl Scale {
 pub fn apply(graph: &mut Graph, heads: &[(NodeId, Scale)]) -> Result<()> {
     for &(head, Scale { scale, offset }) in heads {
         let map = |values: &mut Vec<f32>, shift: f64| {
-            values.iter_mut().for_each(|v| *v = (f64::from(*v) * scale + shift) as f32);
+            for v in values {
+                *v = (f64::from(*v) * scale + shift) as f32;
+            }
         };
         let node = &mut graph.nodes[head.index()];
         match &mut node.op {
@@ -37,8 +39,12 @@ pub fn apply(graph: &mut Graph, heads: &[(NodeId, Scale)]) -> Result<()> {
                 map(&mut dense.bias, offset);
             }
             Op::Affine(Affine { scale: own, shift }) => {
-                own.iter_mut().for_each(|v| *v *= scale);
-                shift.iter_mut().for_each(|v| *v = *v * scale + offset);
+                for v in own {
+                    *v *= scale;
+                }
+                for v in shift {
+                    *v = *v * scale + offset;
+                }
             }
             other => {
                 return Diag::new("heads/head", "a component's scores come from a layer without weights")

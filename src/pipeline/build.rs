@@ -10,7 +10,7 @@ use crate::output;
 use crate::pipeline::emit::{PROGRAM_FILE, facts, golden};
 use crate::pipeline::simplify::simplify;
 use crate::pipeline::{From, HeadScale, Progress, RejectOptions, RouteOptions, Source};
-use crate::pipeline::{calibration, finetune, joint, quantize, reject, route, score};
+use crate::pipeline::{calibration, finetune, joint, quantize, reject, route, score, together};
 use crate::plan::{self, Plan};
 use crate::qir::{self, Program};
 use crate::report::{self, Accuracy, ClassAccuracy};
@@ -290,8 +290,8 @@ fn accuracy(
         let (samples, source_masked) = of_class(&masked, k);
         (name.clone(), ClassAccuracy { samples, source_masked, int8: of_class(&int8, k).1 })
     });
-    let rows = joint::Rows { source: &source_rows, small: &small_rows, int8: &int8_rows };
-    let joint = joint::report(source, &cut.graph, &rows, &truth);
+    let rows = together::Rows { source: &source_rows, small: &small_rows, int8: &int8_rows };
+    let joint = together::report(source, &cut.graph, &rows, &truth);
     let accuracy = Accuracy {
         samples: inputs.len(),
         source_all: score::accuracy(&over_all, &truth),

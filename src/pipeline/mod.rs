@@ -27,6 +27,7 @@ mod simplify;
 mod source;
 mod subject;
 mod targets;
+mod together;
 mod verify;
 mod widths;
 

@@ -235,7 +235,7 @@ impl Curve {
     /// Share of pairs of a wanted and another sample in which the wanted one has the larger score; ties are half.
     fn area(&self) -> f64 {
         let (mut above, mut pairs) = (0.0, 0.0);
-        for equal in self.scored.chunk_by(|a, b| a.0 == b.0) {
+        for equal in self.scored.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
             let wanted = equal.iter().filter(|s| s.1).count() as f64;
             let others = equal.len() as f64 - wanted;
             pairs += others * (above + wanted / 2.0);
@@ -249,7 +249,7 @@ impl Curve {
     fn points(&self) -> impl Iterator<Item = (f64, f64, f64)> {
         let others = (self.scored.len() - self.wanted).max(1) as f64;
         let (mut own, mut false_accepts) = (0, 0);
-        self.scored.chunk_by(|a, b| a.0 == b.0).map(move |equal| {
+        self.scored.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()).map(move |equal| {
             let wanted = equal.iter().filter(|s| s.1).count();
             own += wanted;
             false_accepts += equal.len() - wanted;

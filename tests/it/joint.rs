@@ -130,7 +130,7 @@ fn classes_to_reject_by_come_last_and_share_the_body() {
 
 fn random_conv(random: &mut Random, [o, i]: [usize; 2], pad: usize) -> Op {
     let window = Window { pad: [pad; 4], ..Window::new([3, 3]) };
-    let mut values = |n: usize| (0..n).map(|_| random.unit() as f32 - 0.5).collect::<Vec<f32>>();
+    let mut values = |n: usize| (0..n).map(|_| random.unit() - 0.5).collect::<Vec<f32>>();
     Op::Conv(Conv { out_channels: o, in_channels: i, groups: 1, window, weight: values(o * i * 9), bias: values(o) })
 }
 
@@ -142,7 +142,7 @@ fn small_net(random: &mut Random, classes: usize, pad: usize) -> Graph {
     for (name, op) in [("relu", Op::Relu), ("mean", Op::GlobalAvgPool)] {
         at = graph.push(name, op, &[at]).expect("fits");
     }
-    let mut values = |n: usize| (0..n).map(|_| random.unit() as f32 - 0.5).collect::<Vec<f32>>();
+    let mut values = |n: usize| (0..n).map(|_| random.unit() - 0.5).collect::<Vec<f32>>();
     let dense = Dense { out_features: classes, in_features: 5, weight: values(classes * 5), bias: values(classes) };
     graph.push("dense", Op::Dense(dense), &[at]).expect("fits");
     graph

@@ -69,6 +69,27 @@ fn a_detector_for_one_class_is_nearly_as_good_as_its_source() {
 }
 
 #[test]
+fn components_reject_by_all_other_classes_of_their_sources() {
+    let Some(case) = shared("cases/dscnn_kws.toml") else { return };
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let out = dir.path().join("words");
+    let part = |class: &str| format!("{}:{class}", case.to_str().expect("UTF-8"));
+    let (yes, no) = (part("Yes"), part("No"));
+    let words = ["build", "--from", &yes, "--from", &no, "--keep", "0.5", "--reject", "--recall", "90%"];
+    let place = ["--target", "qemu-m4", "--verify-samples", "2", "--out", out.to_str().expect("UTF-8")];
+    let (report, errors) = fratc(&[&words[..], &place].concat());
+    let report = report.unwrap_or_else(|| unreachable!("no report: {errors}"));
+    assert_eq!(report["verify"]["host"]["mismatches"], 0, "{report:#}");
+    let reject = &report["reject"];
+    assert_eq!(reject["wanted_samples"].as_u64().map(|n| n + 572), Some(700), "{reject:#}");
+    assert!(number(&reject["int8"]["auc"]) > 0.95 && number(&reject["recall"]) > 0.7, "{reject:#}");
+    assert_eq!(reject["false_accepts_per_class"].as_object().expect("classes").len(), 10);
+    assert_eq!(report["joint"]["components"].as_array().expect("components").len(), 2);
+    let library = fs::read_to_string(out.join("src/lib.rs")).expect("the crate");
+    assert!(library.contains("pub const WANTED: usize = 2;"), "{library}");
+}
+
+#[test]
 fn what_cannot_reject_says_so() {
     let Some(case) = shared("cases/cnn_fmnist.toml") else { return };
     let case = case.to_str().expect("UTF-8");
