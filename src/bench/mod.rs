@@ -159,6 +159,24 @@ pub fn measure_whole(
     bench.whole(whole, note.is_none())
 }
 
+/// The layers only, and what the crate adds to a firmware.
+///
+/// # Errors
+/// Those of [`measure`].
+pub fn measure_layers(
+    files: &[EmittedFile],
+    program: &Program,
+    input: &[u8],
+    target: &Target,
+    options: &Options,
+) -> Result<(Vec<Counts>, Footprint)> {
+    let bench = Bench::new(files, program, input, target, options)?;
+    let footprint = verify::device_footprint(&bench.copy, target)?;
+    let (runs, note) = bench.runs(&[Marked::Layers])?;
+    let [layers] = &runs[..] else { return marks(1, runs.len()) };
+    Ok((bench.layers(layers, note.is_none())?, footprint))
+}
+
 impl<'a> Bench<'a> {
     fn new(
         files: &[EmittedFile],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::pipeline::{FinetuneOptions, From, HeadScale, MacLimit, Method, RouteOptions};
+use crate::pipeline::{FinetuneOptions, From, HeadScale, MacLimit, Method, Optimize, PlanChoice, RouteOptions};
 
 /// Which channels are critical for a class.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -70,6 +70,33 @@ impl SourceArgs {
             HeadsArg::Level => HeadScale::Level,
             HeadsArg::Off => HeadScale::Off,
         }
+    }
+}
+
+/// What kernels are chosen for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum OptimizeArg {
+    /// Fewest instructions that the board's memories allow
+    Speed,
+    /// Least flash
+    Size,
+    /// Least RAM
+    Ram,
+    /// Least product of instructions, flash and RAM
+    Balanced,
+}
+
+impl OptimizeArg {
+    /// As the planner takes it.
+    pub fn options(arg: Option<Self>) -> PlanChoice {
+        let optimize = match arg {
+            None => Optimize::default(),
+            Some(Self::Speed) => Optimize::Speed,
+            Some(Self::Size) => Optimize::Size,
+            Some(Self::Ram) => Optimize::Ram,
+            Some(Self::Balanced) => Optimize::Balanced,
+        };
+        PlanChoice { optimize, ..PlanChoice::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::Shell;
-use crate::cli::args::RouteArgs;
+use crate::cli::args::{OptimizeArg, RouteArgs};
 use crate::diag::Result;
 use crate::pipeline::{self, BenchOptions, SubjectOptions};
 
@@ -18,6 +18,9 @@ pub struct Cmd {
     /// Board that QEMU has (see `fratc targets`) [default: the case's or the crate's]
     #[arg(long)]
     target: Option<String>,
+    /// What kernels are chosen for; a crate has its own [default: speed]
+    #[arg(long, value_enum)]
+    optimize: Option<OptimizeArg>,
     #[command(flatten)]
     route: RouteArgs,
     /// Calibrate on N random inputs: for models without data
@@ -47,6 +50,7 @@ impl Cmd {
                 random_calibration: self.random_calibration,
                 simplify: !self.no_simplify,
             },
+            plan: OptimizeArg::options(self.optimize),
             compiler: self.cc.clone(),
             save: self.save.clone(),
             compare: self.compare.clone(),

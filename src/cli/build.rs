@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::Shell;
-use crate::cli::args::{RouteArgs, SourceArgs};
+use crate::cli::args::{OptimizeArg, RouteArgs, SourceArgs};
 use crate::diag::Result;
 use crate::pipeline::{self, BuildOptions, Point, RejectOptions, Share};
 
@@ -49,6 +49,9 @@ pub struct Cmd {
     /// with `fratc flash DIR`
     #[arg(long)]
     firmware: bool,
+    /// What kernels are chosen for [default: speed]
+    #[arg(long, value_enum)]
+    optimize: Option<OptimizeArg>,
 }
 
 impl Cmd {
@@ -68,6 +71,7 @@ impl Cmd {
             simplify: !self.no_simplify,
             reject,
             firmware: self.firmware,
+            plan: OptimizeArg::options(self.optimize),
         };
         let outcome = match &self.source.case {
             Some(case) => pipeline::build(case, &options, shell)?,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::Shell;
+use crate::cli::args::OptimizeArg;
 use crate::diag::Result;
 use crate::pipeline::{self, EmitOptions};
 
@@ -27,6 +28,9 @@ pub struct Cmd {
     /// with `fratc flash DIR`
     #[arg(long)]
     firmware: bool,
+    /// What kernels are chosen for [default: speed]
+    #[arg(long, value_enum)]
+    optimize: Option<OptimizeArg>,
 }
 
 impl Cmd {
@@ -36,6 +40,7 @@ impl Cmd {
             out: self.out.clone(),
             simplify: !self.no_simplify,
             firmware: self.firmware,
+            plan: OptimizeArg::options(self.optimize),
         };
         let summary = pipeline::emit(&self.program, &options, shell)?;
         shell.print(&summary, |s| {

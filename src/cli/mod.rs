@@ -15,6 +15,7 @@ mod emit;
 mod flash;
 mod inspect;
 mod merge;
+mod plan;
 mod quantize;
 mod shell;
 mod study;
@@ -73,6 +74,7 @@ enum Command {
     Emit(emit::Cmd),
     Verify(verify::Cmd),
     Flash(flash::Cmd),
+    Plan(plan::Cmd),
     Bench(bench::Cmd),
     Study(study::Cmd),
     Targets(targets::Cmd),
@@ -121,6 +123,7 @@ fn run(command: &Command, shell: &Shell) -> Result<()> {
         Command::Emit(cmd) => cmd.run(shell),
         Command::Verify(cmd) => cmd.run(shell),
         Command::Flash(cmd) => cmd.run(shell),
+        Command::Plan(cmd) => cmd.run(shell),
         Command::Bench(cmd) => cmd.run(shell),
         Command::Study(cmd) => cmd.run(shell),
         Command::Targets(cmd) => cmd.run(shell),

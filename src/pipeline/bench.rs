@@ -21,6 +21,8 @@ const RISE: f64 = 0.01;
 pub struct BenchOptions {
     /// Network and board.
     pub subject: SubjectOptions,
+    /// Kernels, for what is not emitted yet.
+    pub plan: plan::Options,
     /// C compiler that builds the plugin.
     pub compiler: Option<String>,
     /// File to write the figures to.
@@ -53,7 +55,7 @@ pub fn bench(path: &Path, options: &BenchOptions, progress: &dyn Progress) -> Re
     }
     let inputs = random_inputs(program, 1);
     let made_for = emitted.as_ref().map_or(target, |emitted| &emitted.target);
-    let plan = plan::plan_for(program, made_for)?;
+    let plan = plan::plan_as(program, made_for, &options.plan)?;
     let samples = golden(program, &inputs);
     let options_emit = emit::Options { samples, ..emit::Options::default() };
     let mut files = emit::emit(program, &plan, target, &options_emit)?;

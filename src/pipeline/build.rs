@@ -42,6 +42,8 @@ pub struct BuildOptions {
     pub reject: Option<RejectOptions>,
     /// Write firmware beside the crate.
     pub firmware: bool,
+    /// Kernels.
+    pub plan: plan::Options,
 }
 
 /// [`BuildOptions`] with the case file's options and the defaults filled in.
@@ -53,6 +55,7 @@ struct Settings {
     random_calibration: Option<usize>,
     simplify: bool,
     reject: Option<RejectOptions>,
+    plan: plan::Options,
 }
 
 impl Settings {
@@ -77,6 +80,7 @@ impl Settings {
             random_calibration: options.random_calibration.or(case.random_calibration),
             simplify: options.simplify,
             reject: options.reject.clone(),
+            plan: options.plan,
         })
     }
 }
@@ -144,7 +148,7 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
     }
 
     progress.stage("plan");
-    let plan = plan::plan_for(&program, target)?;
+    let plan = plan::plan_as(&program, target, &settings.plan)?;
     check_fit(target, needs(&plan, None, None))?;
 
     progress.stage("score");
@@ -368,6 +372,9 @@ fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settin
         if options.background.is_some() {
             words.push("--background DIR".into());
         }
+    }
+    if settings.plan.optimize != plan::Optimize::default() {
+        words.push(format!("--optimize {}", settings.plan.optimize.name()));
     }
     words.push(format!("--seed {}", settings.route.seed));
     words

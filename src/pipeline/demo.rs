@@ -56,6 +56,7 @@ pub fn demo(options: &DemoOptions, progress: &dyn Progress) -> Result<Outcome> {
         reject: None,
         simplify: true,
         firmware: false,
+        plan: crate::plan::Options::default(),
     };
     build_source(&source, &build, progress)
 }

@@ -29,6 +29,8 @@ pub struct EmitOptions {
     pub simplify: bool,
     /// Write firmware beside the crate.
     pub firmware: bool,
+    /// Kernels.
+    pub plan: plan::Options,
 }
 
 /// What `emit --json` prints, and what the crate's folder keeps.
@@ -63,7 +65,7 @@ pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Resu
     let mut program = qir::load(path)?;
     program.name = super::quantize::crate_name(&options.out)?;
     let (program, simplified) = simplify(program, &target, options.simplify)?;
-    let plan = plan::plan_for(&program, &target)?;
+    let plan = plan::plan_as(&program, &target, &options.plan)?;
     let flash = (plan.sizes.weights_bytes + plan.sizes.tables_bytes) as u64;
     check_fit(&target, Needs { flash, arena: plan.arena_bytes as u64, other_ram: plan.input_bytes as u64 })?;
     let inputs = random_inputs(&program, GOLDEN);

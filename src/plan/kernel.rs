@@ -269,3 +269,31 @@ fn word(values: &[i8]) -> i32 {
     }
     i32::from_le_bytes(bytes)
 }
+
+/// Every kernel that can run `layer` on a core with `features`: the portable one first, one that was made to be faster
+/// after those it is to replace.
+pub(super) fn candidates(program: &Program, layer: &Layer, features: Features) -> Vec<Kernel> {
+    let mut kernels = vec![Kernel::Portable];
+    let (Op::Conv(conv) | Op::Depthwise(conv)) = &layer.op else { return kernels };
+    if !matches!((&conv.bias, &conv.pad), (Bias::Channel(_), PadValue::Uniform(_))) {
+        return kernels;
+    }
+    // Kernels that load words want tensors of the arena: the caller's input may be raw pixels, and lies anywhere.
+    let from_arena = layer.inputs[0] != program.input();
+    let channels = program.tensor(layer.inputs[0]).shape.c;
+    if matches!(layer.op, Op::Conv(_)) {
+        kernels.extend(features.conv);
+        if features.dsp {
+            kernels.push(Kernel::DspConv);
+            if from_arena && dsp::rows::takes(channels, &window(&conv.window)) {
+                kernels.push(Kernel::DspRows);
+            }
+        }
+    } else if features.dsp
+        && from_arena
+        && dsp::depthwise::takes(channels, conv.window.kernel[0] * conv.window.kernel[1])
+    {
+        kernels.push(Kernel::DspDepthwise);
+    }
+    kernels
+}

@@ -12,19 +12,25 @@
 //! - `lives`: when a tensor is alive, and which outputs may take an input's place
 //! - `kernel`: which kernel runs a layer, its scratch memory and its weights' layout
 //! - `bands`: layers that run some rows at a time, with their output over their input
+//! - `cost`, `fitted`: what a kernel will cost
+//! - `select`: the kernels that are best together
 //! - `place`: offsets
 //! - `sizes`: bytes of weights and tables
 //! - `check`: the invariants above
 
 mod bands;
 mod check;
+pub mod cost;
+mod fitted;
 mod kernel;
 mod lives;
 mod place;
+mod select;
 mod sizes;
 
 pub use bands::Bands;
 pub use kernel::{Family, Kernel, pack};
+pub use select::{Estimate, Optimize, Options};
 pub use sizes::{LayerBytes, Sizes};
 
 use crate::diag::{Diag, Result};
@@ -147,6 +153,48 @@ pub fn plan_for(program: &Program, target: &Target) -> Result<Plan> {
     plan_with(program, Features::of(target))
 }
 
+/// Like [`plan_for`], with the kernels that are best for `options`.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
+    if *options == Options::default() {
+        return plan_for(program, target);
+    }
+    check_program(program)?;
+    let chosen = lay_out(program, &select::Choice::new(program, target, options).kernels(), true)?;
+    if options.optimize != Optimize::Ram {
+        return Ok(chosen);
+    }
+    // What an output may share with its input is known only once everything has its place.
+    let mut best = chosen;
+    for optimize in [Optimize::Balanced, Optimize::Size, Optimize::Speed] {
+        let other = select::Choice::new(program, target, &Options { optimize, ..*options }).kernels();
+        let other = lay_out(program, &other, true)?;
+        if other.arena_bytes < best.arena_bytes {
+            best = other;
+        }
+    }
+    Ok(best)
+}
+
+/// What `plan` is estimated to cost on `target`; the arena is the plan's own.
+pub fn estimate(program: &Program, target: &Target, plan: &Plan) -> Estimate {
+    let kernels: Vec<Kernel> = plan.steps.iter().map(|step| step.kernel).collect();
+    let estimate = select::Choice::new(program, target, &Options::default()).estimate_of(&kernels);
+    Estimate { ram: (plan.arena_bytes + plan.input_bytes) as u64, ..estimate }
+}
+
+/// Plans `program` with these kernels, one a layer, each of which must be among [`cost::candidates`]. All layers run
+/// whole, none in bands.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_kernels(program: &Program, kernels: &[Kernel]) -> Result<Plan> {
+    check_program(program)?;
+    lay_out(program, kernels, false)
+}
+
 /// Channels that kernels of the target's core take at once: those for DSP instructions load four values as a word.
 pub fn channel_granule(target: &Target) -> usize {
     if Features::of(target).dsp { 4 } else { 1 }
@@ -155,10 +203,16 @@ pub fn channel_granule(target: &Target) -> usize {
 fn plan_with(program: &Program, features: Features) -> Result<Plan> {
     check_program(program)?;
     let kernels: Vec<Kernel> = program.layers.iter().map(|layer| kernel::choose(program, layer, features)).collect();
+    lay_out(program, &kernels, true)
+}
+
+/// Places everything for these kernels; `bands`: layers may run in bands where that saves RAM.
+fn lay_out(program: &Program, kernels: &[Kernel], bands: bool) -> Result<Plan> {
     let mut best: Option<Layout> = None;
-    for whole in [true, false] {
+    let ways: &[bool] = if bands { &[true, false] } else { &[true] };
+    for &whole in ways {
         for strategy in lives::STRATEGIES {
-            let found = Layout::new(program, &kernels, strategy, whole);
+            let found = Layout::new(program, kernels, strategy, whole);
             if best.as_ref().is_none_or(|best| found.bytes < best.bytes) {
                 best = Some(found);
             }
@@ -198,7 +252,7 @@ fn plan_with(program: &Program, features: Features) -> Result<Plan> {
         arena_bytes,
         input_bytes: program.tensor(program.input()).shape.len(),
         scores_bytes: program.tensor(program.output).shape.len(),
-        sizes: sizes::sizes(program, &kernels),
+        sizes: sizes::sizes(program, kernels),
     };
     plan.verify(program)?;
     Ok(plan)

@@ -5,8 +5,10 @@
 mod bench;
 mod build;
 mod components;
+mod plan;
 mod text;
 
 pub use bench::{Bench, BenchCompared, BenchLayer, Change, LayerChange};
 pub use build::*;
 pub use components::*;
+pub use plan::{PlanCandidate, PlanLayer, PlanReport, PlanTensor};

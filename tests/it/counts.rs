@@ -2,6 +2,7 @@
 //! `docs/bench.md`.
 
 mod docs;
+mod fit;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

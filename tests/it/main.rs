@@ -41,6 +41,7 @@ mod reject;
 mod route;
 mod runtime;
 mod runtime_firmware;
+mod selection;
 mod shards;
 mod shared;
 mod sim;

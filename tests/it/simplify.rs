@@ -140,7 +140,13 @@ fn emit_says_what_went() {
     fratc::qir::save(&program, &file).expect("saved");
     let [on, off] = [true, false].map(|simplify| {
         let out = dir.path().join(if simplify { "on" } else { "off" });
-        let options = pipeline::EmitOptions { target: "qemu-m4".into(), out: out.clone(), simplify, firmware: false };
+        let options = pipeline::EmitOptions {
+            target: "qemu-m4".into(),
+            out: out.clone(),
+            simplify,
+            firmware: false,
+            plan: pipeline::PlanChoice::default(),
+        };
         let summary = pipeline::emit(&file, &options, &pipeline::Silent).expect("emits");
         let kept = fratc::qir::load(&out.join("fratc/program.int8")).expect("the crate keeps its program");
         (summary, kept)

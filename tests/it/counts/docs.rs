@@ -209,5 +209,6 @@ fn write() {
         others.push('\n');
     }
     let text = FRAME.replace("{wholes}\n", &wholes).replace("{details}\n", &details).replace("{others}\n", &others);
+    let text = text.replace("{model}\n", &super::fit::errors());
     fs::write(PATH, text).expect("written");
 }

@@ -1,0 +1,208 @@
+//! Which kernel runs each layer: the best for what the user wants, within the flash and RAM there is.
+//!
+//! Every layer's choice counts towards three sums: estimated instructions (`cost`), flash (constants exactly, code as
+//! estimated, once for each form of kernel in use) and RAM (the largest step: tensors alive, scratch memory, the input).
+//! Starting from the fastest, the smallest and the leanest choice, single layers are changed as long as that makes the
+//! whole better; of the three ends the best is taken. The same program and options give the same choice everywhere.
+
+use super::cost::{self, Candidate};
+use super::{ALIGN, Kernel};
+use crate::qir::{Op, Program};
+use crate::target::Target;
+
+/// What is wanted most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Optimize {
+    /// Fewest instructions.
+    #[default]
+    Speed,
+    /// Least flash.
+    Size,
+    /// Least RAM.
+    Ram,
+    /// Least product of instructions, flash and RAM: a percent of one is worth a percent of another.
+    Balanced,
+}
+
+impl Optimize {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Speed => "speed",
+            Self::Size => "size",
+            Self::Ram => "ram",
+            Self::Balanced => "balanced",
+        }
+    }
+}
+
+/// What the user may choose about a plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// What is wanted most.
+    pub optimize: Optimize,
+    /// Bytes of flash at most, code included; the target's if not given.
+    pub max_flash: Option<u64>,
+    /// Bytes of RAM at most, arena and input; the target's if not given.
+    pub max_ram: Option<u64>,
+}
+
+/// What a kernel counts for that was never measured on the core, where no other was either.
+const UNKNOWN: u64 = 1 << 40;
+
+/// Sums over the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// Instructions of one inference.
+    pub instructions: u64,
+    /// Bytes of code.
+    pub code: u64,
+    /// Bytes of flash, code included.
+    pub flash: u64,
+    /// Bytes of arena and input.
+    pub ram: u64,
+}
+
+/// A program whose kernels are being chosen.
+pub(super) struct Choice<'a> {
+    program: &'a Program,
+    class: &'static str,
+    candidates: Vec<Vec<Candidate>>,
+    /// Bytes of tensors alive at each step, and of the input.
+    alive: Vec<u64>,
+    input: u64,
+    limits: [u64; 2],
+    optimize: Optimize,
+}
+
+impl<'a> Choice<'a> {
+    pub(super) fn new(program: &'a Program, target: &Target, options: &Options) -> Self {
+        Self {
+            program,
+            class: cost::class(target),
+            candidates: cost::candidates(program, target).into_iter().map(completed).collect(),
+            alive: alive(program),
+            input: program.tensor(program.input()).shape.len() as u64,
+            limits: [
+                options.max_flash.unwrap_or(u64::MAX).min(target.flash_bytes()),
+                options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes()),
+            ],
+            optimize: options.optimize,
+        }
+    }
+
+    /// The kernel of each layer.
+    pub(super) fn kernels(&self) -> Vec<Kernel> {
+        let by = |key: &dyn Fn(&Candidate) -> [u64; 2]| -> Vec<usize> {
+            let least = |all: &Vec<Candidate>| (0..all.len()).min_by_key(|&i| key(&all[i])).unwrap_or(0);
+            self.candidates.iter().map(least).collect()
+        };
+        let instructions = |c: &Candidate| c.instructions.unwrap_or(UNKNOWN);
+        let starts = [
+            by(&|c| [instructions(c), (c.weights + c.tables) as u64]),
+            by(&|c| [(c.weights + c.tables) as u64, instructions(c)]),
+            by(&|c| [c.scratch as u64, instructions(c)]),
+        ];
+        let best = starts.into_iter().map(|start| self.improved(start)).min_by_key(|chosen| self.key(chosen));
+        let best = best.unwrap_or_default();
+        best.iter().zip(&self.candidates).map(|(&i, all)| all[i].kernel).collect()
+    }
+
+    /// Changes one layer at a time for as long as that is better.
+    fn improved(&self, mut chosen: Vec<usize>) -> Vec<usize> {
+        let mut key = self.key(&chosen);
+        loop {
+            let before = key;
+            for layer in 0..chosen.len() {
+                for candidate in 0..self.candidates[layer].len() {
+                    let old = std::mem::replace(&mut chosen[layer], candidate);
+                    let new = self.key(&chosen);
+                    if new < key {
+                        key = new;
+                    } else {
+                        chosen[layer] = old;
+                    }
+                }
+            }
+            if key == before {
+                return chosen;
+            }
+        }
+    }
+
+    /// Smaller is better: first what is above the limits, then what is wanted.
+    fn key(&self, chosen: &[usize]) -> [u128; 4] {
+        let Estimate { instructions, code: _, flash, ram } = self.estimate(chosen);
+        let over = flash.saturating_sub(self.limits[0]) + ram.saturating_sub(self.limits[1]);
+        let [instructions, flash, ram] = [instructions, flash, ram].map(u128::from);
+        let wanted = match self.optimize {
+            Optimize::Speed => [instructions, flash, ram],
+            Optimize::Size => [flash, instructions, ram],
+            Optimize::Ram => [ram, instructions, flash],
+            Optimize::Balanced => [instructions * flash * ram, instructions, flash],
+        };
+        [u128::from(over), wanted[0], wanted[1], wanted[2]]
+    }
+
+    fn estimate(&self, chosen: &[usize]) -> Estimate {
+        let (mut instructions, mut constants, mut most) = (0, 0, 0);
+        let mut forms = Vec::with_capacity(chosen.len());
+        for (step, (&i, layer)) in chosen.iter().zip(&self.program.layers).enumerate() {
+            let candidate = &self.candidates[step][i];
+            instructions += candidate.instructions.unwrap_or(UNKNOWN);
+            constants += (candidate.weights + candidate.tables) as u64;
+            most = most.max(self.alive[step] + candidate.scratch.next_multiple_of(ALIGN) as u64);
+            forms.push(cost::form(&layer.op, candidate.kernel));
+        }
+        let code = cost::code(self.class, &forms);
+        Estimate { instructions, code, flash: constants + code, ram: most + self.input }
+    }
+
+    /// The sums of `kernels`.
+    pub(super) fn estimate_of(&self, kernels: &[Kernel]) -> Estimate {
+        let index = |(all, kernel): (&Vec<Candidate>, &Kernel)| all.iter().position(|c| c.kernel == *kernel);
+        let chosen = self.candidates.iter().zip(kernels).map(|pair| index(pair).unwrap_or(0));
+        self.estimate(&chosen.collect::<Vec<_>>())
+    }
+}
+
+/// Gives a kernel that was never measured a cost: just under the best before it, which it was made to beat.
+fn completed(mut all: Vec<Candidate>) -> Vec<Candidate> {
+    let mut best: Option<u64> = None;
+    for candidate in &mut all {
+        let cost = candidate.instructions.unwrap_or(best.map_or(UNKNOWN, |best| best.saturating_sub(1)));
+        candidate.instructions = Some(cost);
+        best = Some(best.map_or(cost, |best| best.min(cost)));
+    }
+    all
+}
+
+/// Bytes of arena tensors alive at each step; an output that may replace an input is not counted beside it.
+fn alive(program: &Program) -> Vec<u64> {
+    let steps = program.layers.len();
+    let mut last_read = vec![0; program.tensors.len()];
+    for (step, layer) in program.layers.iter().enumerate() {
+        for id in &layer.inputs {
+            last_read[id.index()] = step;
+        }
+    }
+    let mut alive = vec![0; steps];
+    for (step, layer) in program.layers.iter().enumerate() {
+        let id = layer.output;
+        if id == program.output {
+            continue;
+        }
+        let bytes = program.tensor(id).shape.len();
+        let replaces = matches!(layer.op, Op::Add(_) | Op::Lookup(_))
+            && layer.inputs.iter().any(|input| {
+                *input != program.input()
+                    && last_read[input.index()] == step
+                    && program.tensor(*input).shape.len() == bytes
+            });
+        let first = step + usize::from(replaces);
+        for at in alive.iter_mut().take(last_read[id.index()].max(step) + 1).skip(first) {
+            *at += bytes.next_multiple_of(ALIGN) as u64;
+        }
+    }
+    alive
+}
