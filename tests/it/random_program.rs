@@ -41,7 +41,7 @@ pub fn random(seed: u32, layers: usize) -> Program {
                 b.program.tensors[other.index()].quant = b.program.tensor(one).quant;
                 b.concat(&name("concat"), &[one, other])
             }
-            9 if shape.c % 2 == 0 => {
+            9 if shape.c.is_multiple_of(2) => {
                 let channels = 2 * pick.int(1, 4) as usize;
                 b.grouped(&name("groups"), from, channels, 2, square(3, pick.int(1, 2) as usize, 1))
             }

@@ -75,14 +75,13 @@ fn of_layer(program: &Program, layer: &Layer, all: &[Vec<Range>]) -> Vec<Range> 
 /// The last step of a layer with bounds.
 fn clamp(op: &Op) -> impl Fn(i64) -> i8 {
     let (min, max) = match op {
-        Op::Conv(Conv { requant, .. }) | Op::Depthwise(Conv { requant, .. }) | Op::Dense(Dense { requant, .. }) => {
-            (requant.min, requant.max)
-        }
+        Op::Conv(Conv { requant, .. })
+        | Op::Depthwise(Conv { requant, .. })
+        | Op::Grouped(Grouped { conv: Conv { requant, .. }, .. })
+        | Op::Dense(Dense { requant, .. })
+        | Op::Gate(Gate { requant, .. }) => (requant.min, requant.max),
         Op::AvgPool(pool) => (pool.requant.min, pool.requant.max),
         Op::Add(add) => (add.min, add.max),
-        Op::Grouped(Grouped { conv: Conv { requant, .. }, .. }) | Op::Gate(Gate { requant, .. }) => {
-            (requant.min, requant.max)
-        }
         Op::MaxPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => (-128, 127),
     };
     move |value| value.max(i64::from(min)).min(i64::from(max)) as i8

@@ -93,13 +93,12 @@ fn join_producer(op: &mut Op, table: &[i8], bounds: Option<(i8, i8)>) -> bool {
     }
     let Some((lo, hi)) = bounds.map(|(lo, hi)| (i32::from(lo), i32::from(hi))) else { return false };
     let (min, max) = match op {
-        Op::Conv(Conv { requant, .. }) | Op::Depthwise(Conv { requant, .. }) | Op::Dense(Dense { requant, .. }) => {
-            (&mut requant.min, &mut requant.max)
-        }
+        Op::Conv(Conv { requant, .. })
+        | Op::Depthwise(Conv { requant, .. })
+        | Op::Grouped(Grouped { conv: Conv { requant, .. }, .. })
+        | Op::Dense(Dense { requant, .. })
+        | Op::Gate(Gate { requant, .. }) => (&mut requant.min, &mut requant.max),
         Op::AvgPool(pool) => (&mut pool.requant.min, &mut pool.requant.max),
-        Op::Grouped(Grouped { conv: Conv { requant, .. }, .. }) | Op::Gate(Gate { requant, .. }) => {
-            (&mut requant.min, &mut requant.max)
-        }
         Op::Add(add) => (&mut add.min, &mut add.max),
         Op::MaxPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => return false,
     };

@@ -83,7 +83,9 @@ fn read(program: &Program) -> Marks {
             }
             Op::Grouped(_) | Op::Flatten => {
                 let any = marks.contains(&true);
-                input.iter_mut().for_each(|i| *i |= any);
+                for mark in input.iter_mut() {
+                    *mark |= any;
+                }
             }
             Op::Concat => {
                 let mut rest = &marks[..];
