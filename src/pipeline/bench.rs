@@ -1,5 +1,6 @@
 //! `fratc bench`: what each layer costs on an emulated core.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::bench::{self, Counts};
@@ -62,7 +63,7 @@ pub fn bench(path: &Path, options: &BenchOptions, progress: &dyn Progress) -> Re
     // An emitted crate is measured as it is; only if it is what would be emitted now, its kernels are known.
     let known = emitted.as_ref().is_none_or(|emitted| schedule(&emitted.files) == schedule(&files));
     if let Some(emitted) = emitted {
-        files = emitted.files.clone();
+        files.clone_from(&emitted.files);
         for file in &mut files {
             match file.path.as_str() {
                 "memory.x" => file.bytes = bare_metal::memory_x(target).into_bytes(),
@@ -167,9 +168,9 @@ pub(super) fn words(op: &Op) -> String {
         let mut words = format!("{name} {kh}x{kw}");
         for (letter, [v, h]) in [("s", window.stride), ("d", window.dilation)] {
             if v != h {
-                words += &format!(" {letter}{v}x{h}");
+                let _ = write!(words, " {letter}{v}x{h}");
             } else if v != 1 {
-                words += &format!(" {letter}{v}");
+                let _ = write!(words, " {letter}{v}");
             }
         }
         words

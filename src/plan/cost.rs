@@ -97,11 +97,10 @@ pub fn features(program: &Program, layer: &Layer, kernel: Kernel) -> [f64; FEATU
         }
         (Op::Conv(Conv { window, .. }), _) => [macs, values * window.kernel[0], values, positions, 1],
         (Op::Grouped(_), _) => [macs, values, positions, 1, 0],
-        (Op::Depthwise(Conv { window, .. }), _) => pooled(window),
+        (Op::Depthwise(Conv { window, .. }) | Op::MaxPool(window), _) => pooled(window),
         (Op::Dense(_), _) => [macs, values, 1, 0, 0],
         (Op::Add(_) | Op::Lookup(_) | Op::Gate(_) | Op::Flatten, _) => [values, 1, 0, 0, 0],
         (Op::Concat, _) => [values, positions * layer.inputs.len(), 1, 0, 0],
-        (Op::MaxPool(window), _) => pooled(window),
         (Op::AvgPool(pool), _) => pooled(&pool.window),
     };
     counts.map(|count| count as f64)
