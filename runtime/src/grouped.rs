@@ -82,7 +82,7 @@ fn filter<T: Element>(
                         acc = acc.wrapping_add(sum.wrapping_mul(i32::from(value)));
                     }
                     PadValue::Channel(values) => {
-                        acc = dot(acc, values.get(first..).unwrap_or(&[]), taps)
+                        acc = dot(acc, values.get(first..).unwrap_or(&[]), taps);
                     }
                 }
             }
