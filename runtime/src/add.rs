@@ -19,6 +19,7 @@ pub struct Add {
 }
 
 /// `output = a + b`.
+#[inline(never)]
 pub fn add(layer: &Add, a: &[i8], b: &[i8], output: &mut [i8]) {
     for ((out, &a), &b) in output.iter_mut().zip(a).zip(b) {
         *out = sum(layer, a, b);
@@ -26,6 +27,7 @@ pub fn add(layer: &Add, a: &[i8], b: &[i8], output: &mut [i8]) {
 }
 
 /// `a = a + b`, in place; the same bytes as [`add`].
+#[inline(never)]
 pub fn add_in_place(layer: &Add, a: &mut [i8], b: &[i8]) {
     for (a, &b) in a.iter_mut().zip(b) {
         *a = sum(layer, *a, b);
@@ -33,6 +35,7 @@ pub fn add_in_place(layer: &Add, a: &mut [i8], b: &[i8]) {
 }
 
 /// `b = a + b`, in place; the same bytes as [`add`].
+#[inline(never)]
 pub fn add_in_place_second(layer: &Add, a: &[i8], b: &mut [i8]) {
     for (&a, b) in a.iter().zip(b) {
         *b = sum(layer, a, *b);

@@ -15,8 +15,12 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("dsp/depthwise.rs", include_str!("dsp/depthwise.rs")),
     ("dsp/dot.rs", include_str!("dsp/dot.rs")),
     ("dsp/lanes.rs", include_str!("dsp/lanes.rs")),
+    ("dsp/lines.rs", include_str!("dsp/lines.rs")),
     ("dsp/mod.rs", include_str!("dsp/mod.rs")),
+    ("dsp/patches.rs", include_str!("dsp/patches.rs")),
     ("dsp/rows.rs", include_str!("dsp/rows.rs")),
+    ("dsp/tiles.rs", include_str!("dsp/tiles.rs")),
+    ("dsp/winograd.rs", include_str!("dsp/winograd.rs")),
     ("flatten.rs", include_str!("flatten.rs")),
     ("gate.rs", include_str!("gate.rs")),
     ("grouped.rs", include_str!("grouped.rs")),
@@ -42,17 +46,19 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             &["bias.rs", "pad.rs", "requant.rs", "shape.rs"]
         }
         "avg_pool.rs" | "dense.rs" | "gate.rs" => &["requant.rs", "shape.rs"],
-        "dsp/conv.rs" | "dsp/rows.rs" => &[
+        "dsp/conv.rs" => &[
+            "bias.rs",
             "dsp/dot.rs",
             "dsp/lanes.rs",
             "dsp/mod.rs",
+            "pad.rs",
             "requant.rs",
             "shape.rs",
         ],
-        "dsp/dot.rs" | "dsp/depthwise.rs" => {
+        "dsp/dot.rs" => &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs"],
+        "dsp/rows.rs" | "dsp/depthwise.rs" | "dsp/lines.rs" => {
             &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs", "shape.rs"]
         }
-        "dsp/lanes.rs" => &["dsp/mod.rs"],
         "mve/conv.rs" => &[
             "mve/copy.rs",
             "mve/dot.rs",
@@ -64,6 +70,23 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
         "mve/copy.rs" => &["mve/mod.rs", "shape.rs"],
         "scalar/conv.rs" => &["requant.rs", "scalar/mod.rs", "shape.rs"],
         "scalar/v6m.rs" | "scalar/v7m.rs" => &["scalar/conv.rs", "scalar/mod.rs", "shape.rs"],
+        "dsp/patches.rs" => &["dsp/lanes.rs", "dsp/mod.rs", "shape.rs"],
+        "dsp/tiles.rs" => &[
+            "dsp/lanes.rs",
+            "dsp/mod.rs",
+            "dsp/patches.rs",
+            "dsp/winograd.rs",
+            "requant.rs",
+        ],
+        "dsp/winograd.rs" => &[
+            "dsp/lanes.rs",
+            "dsp/mod.rs",
+            "dsp/patches.rs",
+            "dsp/tiles.rs",
+            "requant.rs",
+            "shape.rs",
+        ],
+        "dsp/lanes.rs" => &["dsp/mod.rs", "shape.rs"],
         "concat.rs" | "lookup.rs" | "max_pool.rs" => &["shape.rs"],
         _ => &[],
     }

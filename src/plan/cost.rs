@@ -75,7 +75,7 @@ pub fn features(program: &Program, layer: &Layer, kernel: Kernel) -> [f64; FEATU
     let counts = match (&layer.op, kernel) {
         (Op::Conv(Conv { window, .. }), Kernel::DspConv) => {
             let groups = dsp::conv::filter_words(taps(window) * input.c);
-            let blocks = positions.div_ceil(dsp::dot::POSITIONS);
+            let blocks = positions.div_ceil(dsp::rows::POSITIONS);
             // Channels that are no multiple of four are gathered byte by byte.
             let pieces = if input.c.is_multiple_of(4) { 1 } else { 4 };
             [
@@ -87,7 +87,7 @@ pub fn features(program: &Program, layer: &Layer, kernel: Kernel) -> [f64; FEATU
             ]
         }
         (Op::Conv(Conv { window, .. }), Kernel::DspRows) => {
-            let blocks = output.h * output.w.div_ceil(dsp::dot::POSITIONS);
+            let blocks = output.h * output.w.div_ceil(dsp::rows::POSITIONS);
             let widened = window.kernel[0].min(window.stride[0]);
             let fours = input.c.div_ceil(4);
             [blocks * output.c * window.kernel[0] * fours, blocks * output.c, blocks * widened * fours, blocks, 1]

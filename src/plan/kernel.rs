@@ -1,7 +1,8 @@
-//! Which kernel runs a layer, what it needs beside its tensors, and its weights as it reads them.
+//! Which kernel runs a layer, and what it needs beside its tensors.
 
 use fratc_runtime::{dsp, mve, scalar};
 
+use super::sizes;
 use crate::qir::{Bias, Conv, Hwc, Layer, Op, PadValue, Program, Window};
 use crate::target::{Core, RustTarget, Target};
 
@@ -10,12 +11,18 @@ use crate::target::{Core, RustTarget, Target};
 pub enum Kernel {
     /// Plain Rust; weights as the program has them.
     Portable,
-    /// `fratc_runtime::dsp::conv`: any dense convolution, eight patches at a time.
+    /// `fratc_runtime::dsp::conv`: any dense convolution, four patches and two filters at a time.
     DspConv,
+    /// The same with weights of 16 bits: twice the flash, an eighth fewer instructions.
+    DspConvWide,
     /// `fratc_runtime::dsp::rows`: dense, three columns wide, step 1 along a row.
     DspRows,
+    /// `fratc_runtime::dsp::winograd`: dense, 3×3, step 1; 3.6 bytes of flash for a weight.
+    DspWinograd,
     /// `fratc_runtime::dsp::depthwise`.
     DspDepthwise,
+    /// `fratc_runtime::dsp::lines`: depthwise 3×3, two outputs of a channel at a time.
+    DspLines,
     /// `fratc_runtime::mve::conv`: any dense convolution, two patches at a time.
     MveConv,
     /// `fratc_runtime::scalar::v7m`: any dense convolution, four patches and two filters at a time.
@@ -63,7 +70,12 @@ impl Kernel {
     pub fn family(self) -> Option<Family> {
         match self {
             Self::Portable => None,
-            Self::DspConv | Self::DspRows | Self::DspDepthwise => Some(Family::Dsp),
+            Self::DspConv
+            | Self::DspConvWide
+            | Self::DspRows
+            | Self::DspWinograd
+            | Self::DspDepthwise
+            | Self::DspLines => Some(Family::Dsp),
             Self::MveConv => Some(Family::Mve),
             Self::ScalarV7m => Some(Family::V7m),
             Self::ScalarV6m => Some(Family::V6m),
@@ -77,11 +89,14 @@ impl Kernel {
         match self {
             Self::Portable => "portable",
             Self::DspConv => "dsp conv",
+            Self::DspConvWide => "dsp conv, 16-bit weights",
+            Self::DspWinograd => "dsp winograd",
             Self::DspRows => "dsp rows",
             Self::DspDepthwise => "dsp depthwise",
             Self::MveConv => "mve conv",
             Self::ScalarV7m => "v7m conv",
             Self::ScalarV6m => "v6m conv",
+            Self::DspLines => "dsp depthwise lines",
         }
     }
 }
@@ -117,44 +132,144 @@ impl Features {
     }
 }
 
-/// The kernel of `layer`: of those that can run it, the one with the fewest instructions.
-pub(super) fn choose(program: &Program, layer: &Layer, features: Features) -> Kernel {
+/// A kernel that takes more flash and fewer instructions.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    layer: usize,
+    kernel: Kernel,
+    /// Instructions saved.
+    saved: u64,
+    /// Bytes of flash beyond those of the layer's small kernel.
+    more: u64,
+}
+
+/// Flash that is kept for code, in bytes: kernels, start-up, the caller.
+const CODE: u64 = 32 << 10;
+
+/// The kernel of each layer: the one with the fewest instructions as long as all constants fit `flash` bytes beside
+/// the code. Those that cost flash come in the order of instructions saved per byte.
+pub(super) fn choose(program: &Program, features: Features, flash: u64) -> Vec<Kernel> {
+    let mut kernels: Vec<Kernel> = program.layers.iter().map(|layer| small(program, layer, features)).collect();
+    let mut bytes = sizes::sizes(program, &kernels).total() as u64 + CODE;
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for (index, (layer, &kernel)) in program.layers.iter().zip(&kernels).enumerate() {
+        let Op::Conv(conv) = &layer.op else { continue };
+        let (input, output) = (program.tensor(layer.inputs[0]).shape, program.tensor(layer.output).shape);
+        let (now, wide) = match kernel {
+            Kernel::DspConv => {
+                (patches_cost(conv, input, output, false), Some(patches_cost(conv, input, output, true)))
+            }
+            Kernel::DspRows => (rows_cost(conv, input, output), None),
+            _ => continue,
+        };
+        let winograd = winograd_takes(program, layer, conv).then(|| winograd_cost(input, output));
+        let bytes = |kernel: Kernel| sizes::layer_total(program, layer, kernel) as u64;
+        for (kernel, cost) in [(Kernel::DspConvWide, wide), (Kernel::DspWinograd, winograd)] {
+            let saved = now.saturating_sub(cost.unwrap_or(now)) as u64;
+            if saved > 0 {
+                let more = bytes(kernel).saturating_sub(bytes(kernels[index])).max(1);
+                wanted.push(Wanted { layer: index, kernel, saved, more });
+            }
+        }
+    }
+    wanted.sort_by_key(|w| (std::cmp::Reverse((w.saved << 16) / w.more), w.layer));
+    let mut taken: Vec<Option<Wanted>> = vec![None; kernels.len()];
+    for wanted in wanted {
+        let (saved, spent) = taken[wanted.layer].map_or((0, 0), |taken| (taken.saved, taken.more));
+        if wanted.saved > saved && bytes - spent + wanted.more <= flash {
+            bytes = bytes - spent + wanted.more;
+            kernels[wanted.layer] = wanted.kernel;
+            taken[wanted.layer] = Some(wanted);
+        }
+    }
+    kernels
+}
+
+/// Whether Winograd's kernel can run a layer exactly.
+fn winograd_takes(program: &Program, layer: &Layer, conv: &Conv) -> bool {
+    let (Bias::Channel(bias), PadValue::Uniform(_)) = (&conv.bias, &conv.pad) else { return false };
+    let channels = program.tensor(layer.inputs[0]).shape.c;
+    let filters = conv.weights.chunks(filter_len(program, layer, conv));
+    // Four times every sum that can occur is an i32.
+    let fits = filters.zip(bias).all(|(filter, bias)| {
+        let weights: i64 = filter.iter().map(|w| i64::from(*w).abs()).sum();
+        4 * (i64::from(*bias).abs() + 128 * weights) <= i64::from(i32::MAX)
+    });
+    layer.inputs[0] != program.input() && dsp::winograd::takes(channels, bias.len(), &window(&conv.window)) && fits
+}
+
+/// The kernel of `layer` that needs no more flash than its weights: of those that can run it, the one with the fewest
+/// instructions.
+fn small(program: &Program, layer: &Layer, features: Features) -> Kernel {
     let uniform = |conv: &Conv| matches!((&conv.bias, &conv.pad), (Bias::Channel(_), PadValue::Uniform(_)));
     // Kernels that load words want tensors of the arena: the caller's input may be raw pixels, and lies anywhere.
     let from_arena = layer.inputs[0] != program.input();
     let (input, output) = (program.tensor(layer.inputs[0]).shape, program.tensor(layer.output).shape);
     match &layer.op {
-        Op::Conv(conv) if features.dsp && uniform(conv) => {
+        Op::Conv(conv) if features.dsp && output.c > 1 => {
             let rows = from_arena
+                && uniform(conv)
                 && dsp::rows::takes(input.c, &window(&conv.window))
-                && rows_cost(conv, input, output) < patches_cost(conv, input, output);
+                && rows_cost(conv, input, output) < patches_cost(conv, input, output, false);
             if rows { Kernel::DspRows } else { Kernel::DspConv }
         }
         Op::Depthwise(conv) if features.dsp && uniform(conv) => {
             let taps = conv.window.kernel[0] * conv.window.kernel[1];
-            if from_arena && dsp::depthwise::takes(input.c, taps) { Kernel::DspDepthwise } else { Kernel::Portable }
+            if from_arena && lines_takes(conv, input, output) {
+                Kernel::DspLines
+            } else if from_arena && dsp::depthwise::takes(input.c, taps) {
+                Kernel::DspDepthwise
+            } else {
+                Kernel::Portable
+            }
         }
         Op::Conv(conv) if uniform(conv) => features.conv.unwrap_or(Kernel::Portable),
         _ => Kernel::Portable,
     }
 }
 
+/// Whether `dsp::lines` can run a depthwise convolution.
+fn lines_takes(conv: &Conv, input: Hwc, output: Hwc) -> bool {
+    let requant = &conv.requant;
+    let plain = requant.shift == 0 && requant.min == -128 && requant.max == 127;
+    plain && dsp::lines::takes(input.c, &window(&conv.window), columns(&conv.window, output))
+}
+
+/// Whether `dsp::lines` should take columns for lines: if so it computes fewer outputs that nobody wants.
+pub fn columns(window: &Window, output: Hwc) -> bool {
+    let computed =
+        |along: usize, across: usize, step: usize| across * if step == 1 { along.div_ceil(2) } else { along };
+    let [down, right] = window.stride;
+    let rows = computed(output.w, output.h, right);
+    (1..=2).contains(&down) && (computed(output.h, output.w, down) < rows || right > 2)
+}
+
 /// Instructions for one filter's eight sums beside its products: biases in, scores out.
 const FILTER_COST: usize = 75;
 
-/// Instructions of `dsp::conv`, about: 55 for two groups of four values, 20 to gather a group of one patch.
-fn patches_cost(conv: &Conv, input: Hwc, output: Hwc) -> usize {
-    let groups = dsp::conv::filter_words(conv.window.kernel[0] * conv.window.kernel[1] * input.c);
-    let blocks = (output.h * output.w).div_ceil(dsp::dot::POSITIONS);
-    blocks * (output.c * (groups * 55 / 2 + FILTER_COST) + dsp::dot::POSITIONS * groups * 20)
+/// Instructions of `dsp::conv`, about: for four patches and a pair of filters 31 for four values (27 if `wide`) and 60
+/// beside; to gather a patch 8 for four values, 10 for a kernel row and 60 beside.
+fn patches_cost(conv: &Conv, input: Hwc, output: Hwc, wide: bool) -> usize {
+    let [rows, columns] = conv.window.kernel;
+    let groups = dsp::conv::filter_words(rows * columns * input.c);
+    let positions = output.h * output.w;
+    let pair = groups * if wide { 27 } else { 31 } + 60;
+    positions.div_ceil(dsp::dot::POSITIONS) * output.c.div_ceil(2) * pair + positions * (groups * 8 + rows * 10 + 60)
 }
 
 /// Instructions of `dsp::rows`, about: 79 for four channels of one kernel row, 100 to widen them.
 fn rows_cost(conv: &Conv, input: Hwc, output: Hwc) -> usize {
     let [rows, _] = conv.window.kernel;
-    let blocks = output.h * output.w.div_ceil(dsp::dot::POSITIONS);
+    let blocks = output.h * output.w.div_ceil(dsp::rows::POSITIONS);
     let widened = rows.min(conv.window.stride[0]);
     blocks * (output.c * (rows * input.c / 4 * 79 + FILTER_COST) + widened * input.c / 4 * 100)
+}
+
+/// Instructions of `dsp::winograd`, about: for four tiles a filter takes 16 sums of I / 2 products, 13 instructions for
+/// 8 of these, and 260 for its outputs; their input takes 37 per tile, row and four channels.
+fn winograd_cost(input: Hwc, output: Hwc) -> usize {
+    let blocks = output.h.div_ceil(2) * output.w.div_ceil(8);
+    blocks * (output.c * (16 * (input.c / 2 * 13 / 2 + 12) + 260) + input.c / 4 * 16 * 37)
 }
 
 /// The runtime's form of a window.
@@ -167,8 +282,17 @@ pub(super) fn window(window: &Window) -> fratc_runtime::shape::Window {
 pub(super) fn scratch_bytes(program: &Program, layer: &Layer, kernel: Kernel) -> usize {
     let Some(input) = layer.inputs.first().map(|id| program.tensor(*id).shape) else { return 0 };
     match (&layer.op, kernel) {
-        (Op::Conv(conv), Kernel::DspConv) => dsp::conv::scratch_bytes(filter_len(program, layer, conv)),
+        (Op::Conv(conv), Kernel::DspConv | Kernel::DspConvWide) => {
+            dsp::conv::scratch_bytes(filter_len(program, layer, conv))
+        }
         (Op::Conv(conv), Kernel::DspRows) => dsp::rows::scratch_bytes(input.c, conv.window.kernel[0]),
+        (Op::Conv(_), Kernel::DspWinograd) => dsp::winograd::scratch_bytes(input.c),
+        (Op::Depthwise(conv), Kernel::DspLines) => {
+            let output = program.tensor(layer.output).shape;
+            let columns = columns(&conv.window, output);
+            let Hwc { h, w, c } = output;
+            dsp::lines::scratch_bytes(fratc_runtime::shape::Hwc { h, w, c }, &window(&conv.window), columns)
+        }
         (Op::Depthwise(conv), Kernel::DspDepthwise) => {
             dsp::depthwise::scratch_bytes(input.c, conv.window.kernel[0] * conv.window.kernel[1])
         }
@@ -185,89 +309,22 @@ pub(super) fn band_unit(kernel: Kernel, output: Hwc) -> usize {
     // Positions go by so many over the ends of rows.
     let positions = |n: usize| (1..n).find(|rows| (rows * output.w).is_multiple_of(n)).unwrap_or(n);
     match kernel {
-        Kernel::DspConv => positions(dsp::dot::POSITIONS),
+        Kernel::DspConv | Kernel::DspConvWide => positions(dsp::dot::POSITIONS),
         Kernel::MveConv => positions(mve::dot::PATCHES),
         Kernel::ScalarV7m | Kernel::ScalarV6m => positions(scalar::conv::POSITIONS),
         // Each band widens the rows above it anew.
-        Kernel::DspRows => 2,
+        Kernel::DspRows | Kernel::DspWinograd => 2,
+        // As many rows as the planes hold; where columns are lines, long ones.
+        Kernel::DspLines if output.w.is_multiple_of(2) => 8,
+        Kernel::DspLines => output.h.div_ceil(2).next_multiple_of(2).min(16),
         Kernel::Portable | Kernel::DspDepthwise => 1,
     }
 }
 
 /// Weights of one filter.
-fn filter_len(program: &Program, layer: &Layer, conv: &Conv) -> usize {
+pub(super) fn filter_len(program: &Program, layer: &Layer, conv: &Conv) -> usize {
     let [kh, kw] = conv.window.kernel;
     kh * kw * program.tensor(layer.inputs[0]).shape.c
-}
-
-/// Weights as `kernel` reads them, see its documentation. `None` where it reads them as the program has them.
-pub fn pack(program: &Program, layer: &Layer, kernel: Kernel) -> Option<Vec<i32>> {
-    match (&layer.op, kernel) {
-        (Op::Conv(conv), Kernel::DspConv) => {
-            let filters = conv.weights.chunks(filter_len(program, layer, conv));
-            Some(filters.flat_map(|filter| filter.chunks(4).map(word)).collect())
-        }
-        (Op::Conv(conv), Kernel::DspRows) => {
-            let channels = program.tensor(layer.inputs[0]).shape.c;
-            let rows = conv.weights.chunks(dsp::rows::TAPS * channels);
-            let words = rows.flat_map(|row| {
-                (0..channels)
-                    .step_by(4)
-                    .flat_map(move |first| row.chunks(channels).map(move |tap| word(&tap[first..first + 4])))
-            });
-            Some(words.collect())
-        }
-        (Op::Conv(conv), Kernel::MveConv) => {
-            let len = filter_len(program, layer, conv);
-            Some(interleaved(&conv.weights, len, mve::conv::padded(len), [mve::dot::FILTERS, mve::dot::VECTOR]))
-        }
-        (Op::Conv(conv), Kernel::ScalarV7m) => {
-            let len = filter_len(program, layer, conv);
-            Some(interleaved(&conv.weights, len, scalar::conv::padded(len), [scalar::v7m::FILTERS, 1]))
-        }
-        (Op::Conv(conv), Kernel::ScalarV6m) => {
-            let len = filter_len(program, layer, conv);
-            Some(interleaved(&conv.weights, len, scalar::conv::padded(len), [1, 1]))
-        }
-        (Op::Depthwise(conv), Kernel::DspDepthwise) => {
-            let channels = program.tensor(layer.inputs[0]).shape.c;
-            let fours = (0..channels).step_by(4).flat_map(|first| {
-                let taps = conv.weights.chunks(channels).map(move |tap| &tap[first..first + 4]);
-                taps.flat_map(|four| [lanes(four[0], four[2]), lanes(four[1], four[3])])
-            });
-            Some(fours.collect())
-        }
-        _ => None,
-    }
-}
-
-/// Filters of `len` weights, filled up with zeros to `padded` each and to whole groups of `filters`, and in each group
-/// `run` weights of one filter, as many of the next, and so on; four weights in a word.
-fn interleaved(weights: &[i8], len: usize, padded: usize, [filters, run]: [usize; 2]) -> Vec<i32> {
-    let mut bytes = Vec::new();
-    for group in weights.chunks(len * filters) {
-        for start in (0..padded).step_by(run) {
-            for filter in 0..filters {
-                let at = |i: usize| if i < len { group.get(filter * len + i).copied().unwrap_or(0) } else { 0 };
-                bytes.extend((start..start + run).map(at));
-            }
-        }
-    }
-    bytes.chunks(4).map(word).collect()
-}
-
-/// Two 16-bit lanes.
-fn lanes(low: i8, high: i8) -> i32 {
-    (i32::from(low) & 0xffff) | (i32::from(high) << 16)
-}
-
-/// Up to four values in a word.
-fn word(values: &[i8]) -> i32 {
-    let mut bytes = [0; 4];
-    for (byte, value) in bytes.iter_mut().zip(values) {
-        *byte = value.cast_unsigned();
-    }
-    i32::from_le_bytes(bytes)
 }
 
 /// Every kernel that can run `layer` on a core with `features`: the portable one first, one that was made to be faster
@@ -275,25 +332,35 @@ fn word(values: &[i8]) -> i32 {
 pub(super) fn candidates(program: &Program, layer: &Layer, features: Features) -> Vec<Kernel> {
     let mut kernels = vec![Kernel::Portable];
     let (Op::Conv(conv) | Op::Depthwise(conv)) = &layer.op else { return kernels };
+    let (input, output) = (program.tensor(layer.inputs[0]).shape, program.tensor(layer.output).shape);
     if !matches!((&conv.bias, &conv.pad), (Bias::Channel(_), PadValue::Uniform(_))) {
+        if features.dsp && matches!(layer.op, Op::Conv(_)) && output.c > 1 {
+            kernels.extend([Kernel::DspConv, Kernel::DspConvWide]);
+        }
         return kernels;
     }
     // Kernels that load words want tensors of the arena: the caller's input may be raw pixels, and lies anywhere.
     let from_arena = layer.inputs[0] != program.input();
-    let channels = program.tensor(layer.inputs[0]).shape.c;
+    let channels = input.c;
     if matches!(layer.op, Op::Conv(_)) {
         kernels.extend(features.conv);
-        if features.dsp {
+        if features.dsp && output.c > 1 {
             kernels.push(Kernel::DspConv);
             if from_arena && dsp::rows::takes(channels, &window(&conv.window)) {
                 kernels.push(Kernel::DspRows);
             }
+            kernels.push(Kernel::DspConvWide);
+            if winograd_takes(program, layer, conv) {
+                kernels.push(Kernel::DspWinograd);
+            }
         }
-    } else if features.dsp
-        && from_arena
-        && dsp::depthwise::takes(channels, conv.window.kernel[0] * conv.window.kernel[1])
-    {
-        kernels.push(Kernel::DspDepthwise);
+    } else if features.dsp && from_arena {
+        if dsp::depthwise::takes(channels, conv.window.kernel[0] * conv.window.kernel[1]) {
+            kernels.push(Kernel::DspDepthwise);
+        }
+        if lines_takes(conv, input, output) {
+            kernels.push(Kernel::DspLines);
+        }
     }
     kernels
 }

@@ -10,7 +10,8 @@
 //! layers read it, and the scores are written into the caller's `Prediction`.
 //!
 //! - `lives`: when a tensor is alive, and which outputs may take an input's place
-//! - `kernel`: which kernel runs a layer, its scratch memory and its weights' layout
+//! - `kernel`: which kernel runs a layer, and its scratch memory
+//! - `pack`: its weights' layout
 //! - `bands`: layers that run some rows at a time, with their output over their input
 //! - `cost`, `fitted`: what a kernel will cost
 //! - `select`: the kernels that are best together
@@ -24,12 +25,14 @@ pub mod cost;
 mod fitted;
 mod kernel;
 mod lives;
+mod pack;
 mod place;
 mod select;
 mod sizes;
 
 pub use bands::Bands;
-pub use kernel::{Family, Kernel, pack};
+pub use kernel::{Family, Kernel, columns};
+pub use pack::{Packed, pack};
 pub use select::{Estimate, Optimize, Options};
 pub use sizes::{LayerBytes, Sizes};
 
@@ -142,15 +145,15 @@ impl Plan {
 /// `plan/no-layers` for a program without layers; `plan/raw-input` when raw `u8` pixels reach a layer whose
 /// kernel reads `i8` only.
 pub fn plan(program: &Program) -> Result<Plan> {
-    plan_with(program, Features::NONE)
+    plan_with(program, Features::NONE, 0)
 }
 
-/// Like [`plan`], with the fastest kernels for the target's core.
+/// Like [`plan`], with the fastest kernels for the target's core whose constants fit its flash.
 ///
 /// # Errors
 /// As [`plan`].
 pub fn plan_for(program: &Program, target: &Target) -> Result<Plan> {
-    plan_with(program, Features::of(target))
+    plan_with(program, Features::of(target), target.flash_bytes())
 }
 
 /// Like [`plan_for`], with the kernels that are best for `options`.
@@ -200,9 +203,9 @@ pub fn channel_granule(target: &Target) -> usize {
     if Features::of(target).dsp { 4 } else { 1 }
 }
 
-fn plan_with(program: &Program, features: Features) -> Result<Plan> {
+fn plan_with(program: &Program, features: Features, flash: u64) -> Result<Plan> {
     check_program(program)?;
-    let kernels: Vec<Kernel> = program.layers.iter().map(|layer| kernel::choose(program, layer, features)).collect();
+    let kernels = kernel::choose(program, features, flash);
     lay_out(program, &kernels, true)
 }
 

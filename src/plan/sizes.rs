@@ -1,7 +1,7 @@
 //! Bytes of constants: known exactly before anything is compiled.
 
 use super::{Kernel, pack};
-use crate::qir::{Bias, Conv, Grouped, Op, PadValue, Program, Requant};
+use crate::qir::{Bias, Conv, Grouped, Layer, Op, PadValue, Program, Requant};
 
 /// Constants of one layer, in bytes of flash.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,23 +23,38 @@ pub struct Sizes {
     pub tables_bytes: usize,
 }
 
+impl Sizes {
+    /// Bytes of all constants.
+    pub(super) fn total(&self) -> usize {
+        self.weights_bytes + self.tables_bytes
+    }
+}
+
 /// Counts the constants of `program`.
 pub(super) fn sizes(program: &Program, kernels: &[Kernel]) -> Sizes {
-    let layers: Vec<LayerBytes> = program
-        .layers
-        .iter()
-        .zip(kernels)
-        .map(|(layer, &kernel)| {
-            let bytes = layer_bytes(&layer.op);
-            let packed = pack(program, layer, kernel).map(|words| size_of_val(&words[..]));
-            LayerBytes { weights: packed.unwrap_or(bytes.weights), ..bytes }
-        })
-        .collect();
+    let layers: Vec<LayerBytes> =
+        program.layers.iter().zip(kernels).map(|(layer, &kernel)| with_kernel(program, layer, kernel)).collect();
     Sizes {
         weights_bytes: layers.iter().map(|layer| layer.weights).sum(),
         tables_bytes: layers.iter().map(|layer| layer.tables).sum(),
         layers,
     }
+}
+
+/// Bytes of one layer's constants.
+pub(super) fn layer_total(program: &Program, layer: &Layer, kernel: Kernel) -> usize {
+    let LayerBytes { weights, tables } = with_kernel(program, layer, kernel);
+    weights + tables
+}
+
+fn with_kernel(program: &Program, layer: &Layer, kernel: Kernel) -> LayerBytes {
+    let bytes = layer_bytes(&layer.op);
+    let Some(packed) = pack(program, layer, kernel) else { return bytes };
+    let tables = match (&layer.op, &packed.bias) {
+        (Op::Conv(conv), Some(bias)) => size_of_val(&bias[..]) + requant_bytes(&conv.requant),
+        _ => bytes.tables,
+    };
+    LayerBytes { weights: size_of_val(&packed.weights[..]), tables }
 }
 
 fn layer_bytes(op: &Op) -> LayerBytes {

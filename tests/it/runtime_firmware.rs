@@ -42,7 +42,7 @@ fn of<T: shape::Element>(x: &[T], q: &[i8], words: &[i32], classes: &[u8], out: 
     depthwise::depthwise(&depthwise::Depthwise { input, output, window, weights: q, bias, pad, requant }, x, out);
     let group = any([1; 2]);
     grouped::grouped(&grouped::Grouped { input, output, window, group, weights: q, bias, pad, requant }, x, out);
-    let layer = dsp::conv::Conv { input, output, window, weights: words, bias: words, pad: any(3), requant };
+    let layer = dsp::conv::Conv { input, output, window, weights: words, wide: any(true), bias, pad, requant };
     dsp::conv::conv(&layer, x, out, any(&mut [0_i8; 300]));
     let pad = any(3);
     let layer = dsp::rows::Rows { input, output, window, weights: words, bias: words, pad, requant };
@@ -52,6 +52,10 @@ fn of<T: shape::Element>(x: &[T], q: &[i8], words: &[i32], classes: &[u8], out: 
     let layer = scalar::conv::Conv { input, output, window, weights: words, bias: words, pad, requant };
     scalar::v7m::conv(&layer, x, out, any(&mut [0_i8; 300]));
     scalar::v6m::conv(&layer, x, out, any(&mut [0_i8; 300]));
+    let layer = dsp::winograd::Winograd { input, output, window, weights: words, bias: words, pad, requant };
+    dsp::winograd::conv(&layer, q, out, any(&mut [0_i8; 300]));
+    let layer = dsp::lines::Lines { input, output, window, columns: any(true), weights: words, bias: words, pad, requant };
+    dsp::lines::depthwise(&layer, q, out, any(&mut [0_i8; 300]));
     let layer = dsp::depthwise::Depthwise { input, output, window, weights: words, bias: words, pad, requant };
     dsp::depthwise::depthwise(&layer, q, out, any(&mut [0_i8; 300]));
     dense::dense(&dense::Dense { weights: q, bias: words, requant }, x, out);
@@ -114,11 +118,19 @@ fn link(dir: &Path, target: &str, opt_level: &str) -> (Vec<String>, bool) {
     (symbols, code.flat_map(smlads).next().is_some())
 }
 
-/// Halfword positions of what reads as `SMLAD`: `1111_1011_0010_nnnn aaaa_dddd_0000_mmmm`, `aaaa` not all ones.
+/// Halfword positions of `SMLAD`s, instruction by instruction: `1111_1011_0010_nnnn aaaa_dddd_0000_mmmm`, `aaaa` not
+/// all ones. The second half of a call may read like the first half of one.
 fn smlads(code: &[u8]) -> impl Iterator<Item = usize> {
     let half = |i: usize| code.get(2 * i..2 * i + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]));
-    (0..code.len() / 2)
-        .filter(move |&i| half(i) & 0xfff0 == 0xfb20 && half(i + 1) & 0x00f0 == 0 && half(i + 1) >> 12 != 15)
+    let mut starts = Vec::new();
+    let mut i = 0;
+    while i < code.len() / 2 {
+        if half(i) & 0xfff0 == 0xfb20 && half(i + 1) & 0x00f0 == 0 && half(i + 1) >> 12 != 15 {
+            starts.push(i);
+        }
+        i += if half(i) >> 11 >= 0x1d { 2 } else { 1 };
+    }
+    starts.into_iter()
 }
 
 /// With overflow checks on, which is worse than any crate a user builds.

@@ -38,7 +38,20 @@ pub const fn scratch_bytes(channels: usize, taps: usize) -> usize {
 
 /// Runs the convolution; `scratch` is aligned to words and has at least [`scratch_bytes`]. Where lengths do not
 /// match, or [`takes`] is not true, less is computed.
+#[inline(always)]
 pub fn depthwise(layer: &Depthwise<'_>, input: &[i8], output: &mut [i8], scratch: &mut [i8]) {
+    band(layer, 0, input, output, scratch);
+}
+
+/// Runs the convolution for the output rows from `first` on, as many as `output` holds: any cut of the output
+/// into bands of whole rows gives the same bytes.
+pub fn band(
+    layer: &Depthwise<'_>,
+    first: usize,
+    input: &[i8],
+    output: &mut [i8],
+    scratch: &mut [i8],
+) {
     let channels = layer.input.c;
     let [kh, kw] = layer.window.kernel;
     let (taps, padding) = words(scratch, kh.wrapping_mul(kw));
@@ -57,7 +70,7 @@ pub fn depthwise(layer: &Depthwise<'_>, input: &[i8], output: &mut [i8], scratch
     // Taps outside the input are looked up there.
     let outside = distance(input, padding);
     let mut rest = output;
-    for y in 0..layer.output.h {
+    for y in first..layer.output.h {
         for x in 0..layer.output.w {
             let pixel = take_mut(&mut rest, channels);
             if pixel.is_empty() {

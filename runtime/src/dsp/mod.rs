@@ -15,4 +15,8 @@ pub mod conv;
 pub mod depthwise;
 pub mod dot;
 pub mod lanes;
+pub mod lines;
+pub mod patches;
 pub mod rows;
+pub mod tiles;
+pub mod winograd;

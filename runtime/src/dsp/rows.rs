@@ -5,10 +5,10 @@
 
 use super::super::requant::Requant;
 use super::super::shape::{Hwc, Window};
-use super::dot::POSITIONS;
-#[cfg(all(target_arch = "arm", feature = "dsp"))]
-use super::dot::{each, finish, Arguments};
 use super::lanes::{both, even_bytes, odd_bytes, words};
+
+/// Positions worked on at once: one accumulator register each.
+pub const POSITIONS: usize = 8;
 
 /// Taps along a row.
 pub const TAPS: usize = 3;
@@ -171,6 +171,141 @@ fn widen(layer: &Rows<'_>, input: &[i8], y: usize, column: usize, slot: usize, r
             groups = others;
         }
     }
+}
+
+/// What the loops need beside pointers in registers; those marked with a star move on.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+#[repr(C)]
+struct Arguments {
+    /// 0: First word of the patches.
+    patches: *const u32,
+    /// 4: Past their last word.
+    patches_end: *const u32,
+    /// 8: 1 if the number of groups is odd.
+    odd: usize,
+    /// 12*: Bias of the next filter.
+    bias: *const i32,
+    /// 16: Past the last filter's bias.
+    bias_end: *const i32,
+    /// 20*: Multiplier of the next filter.
+    multipliers: *const i32,
+    /// 24: Left shift.
+    shift: u32,
+    /// 28: Zero point.
+    zero_point: i32,
+    /// 32: Smallest output.
+    min: i32,
+    /// 36: Largest output.
+    max: i32,
+    /// 40*: The next filter's output at position 0.
+    out: *mut i8,
+    /// 44: Bytes from one position's output to the next.
+    pitch: usize,
+    /// 48: Positions.
+    count: usize,
+    /// 52: First word of the second part of the patches.
+    second: *const u32,
+    /// 56: Past the last word of the last part.
+    last_end: *const u32,
+}
+
+/// One instruction for each accumulator.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+macro_rules! each {
+    ($before:literal, $between:literal, $after:literal) => {
+        concat!(
+            $before, "r4", $between, "r4", $after, "\n", $before, "r5", $between, "r5", $after,
+            "\n", $before, "r6", $between, "r6", $after, "\n", $before, "r7", $between, "r7",
+            $after, "\n", $before, "r8", $between, "r8", $after, "\n", $before, "r9", $between,
+            "r9", $after, "\n", $before, "r10", $between, "r10", $after, "\n", $before, "r11",
+            $between, "r11", $after,
+        )
+    };
+}
+
+/// The accumulators of one filter, r4 to r11, to outputs; lr holds the arguments. Back to `2` for the next filter.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+macro_rules! finish {
+    () => {
+        concat!(
+            // Back to i8.
+            "ldr r12, [lr, #20]\n",
+            "ldr r2, [lr, #24]\n",
+            "ldr r3, [r12], #4\n",
+            "str r12, [lr, #20]\n",
+            "cmp r2, #0\n",
+            "beq 5f\n",
+            each!("lsl ", ", ", ", r2"),
+            "\n",
+            "5:\n",
+            "ldr r2, [lr, #28]\n",
+            each!("smmlar ", ", ", ", r3, r2"),
+            "\n",
+            "ldr r2, [lr, #32]\n",
+            "ldr r3, [lr, #36]\n",
+            "sub r12, r3, r2\n",
+            "cmp r12, #255\n",
+            "beq 6f\n",
+            each!("cmp r2, ", "\nit gt\nmovgt ", ", r2"),
+            "\n",
+            each!("cmp r3, ", "\nit lt\nmovlt ", ", r3"),
+            "\n",
+            "6:\n",
+            each!("ssat ", ", #8, ", ""),
+            "\n",
+            "ldr r1, [lr, #40]\n",
+            "ldr r2, [lr, #44]\n",
+            "ldr r3, [lr, #48]\n",
+            "add r12, r1, #1\n",
+            "str r12, [lr, #40]\n",
+            "cmp r3, #8\n",
+            "bne 7f\n",
+            "strb r4, [r1]\n",
+            "strb r5, [r1, r2]\n",
+            "add r1, r1, r2, lsl #1\n",
+            "strb r6, [r1]\n",
+            "strb r7, [r1, r2]\n",
+            "add r1, r1, r2, lsl #1\n",
+            "strb r8, [r1]\n",
+            "strb r9, [r1, r2]\n",
+            "add r1, r1, r2, lsl #1\n",
+            "strb r10, [r1]\n",
+            "strb r11, [r1, r2]\n",
+            "b 8f\n",
+            // Fewer than eight positions.
+            "7:\n",
+            "strb r4, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r5, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r6, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r7, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r8, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r9, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r10, [r1]\n",
+            "8:\n",
+            "ldr r2, [lr, #12]\n",
+            "ldr r3, [lr, #16]\n",
+            "cmp r2, r3\n",
+            "bne.w 2b\n",
+        )
+    };
 }
 
 /// All filters at `count` positions; the kernel's rows are those of `first`, then those of `second`.

@@ -1,10 +1,15 @@
 //! Depthwise convolution.
 
 use super::{Context, Function, conv::fields, conv::packed, window_words};
+use crate::plan::Kernel;
 use crate::qir::Conv;
 
 pub(super) fn depthwise(context: &Context<'_>, conv: &Conv) -> Function {
-    let kernel = ["dsp/depthwise", "dsp::depthwise::Depthwise", "dsp::depthwise::depthwise"];
+    let kernel = if context.step.kernel == Kernel::DspLines {
+        ["dsp/lines", "dsp::lines::Lines", "dsp::lines::depthwise"]
+    } else {
+        ["dsp/depthwise", "dsp::depthwise::Depthwise", "dsp::depthwise::depthwise"]
+    };
     if let Some(function) = packed(context, conv, "depthwise convolution", kernel) {
         return function;
     }

@@ -5,7 +5,7 @@
 use super::kernels::{bias, conv, depthwise, dsp, pad, requant, shape};
 
 /// Bytes of the largest tensor.
-const LEN: usize = 4096;
+const LEN: usize = 6144;
 /// Largest number of weights.
 const WEIGHTS: usize = 20_000;
 /// Bytes of scratch memory.
@@ -98,14 +98,45 @@ fn axis(random: &mut Random) -> [usize; 6] {
     [size, kernel, stride, dilation, pad, output]
 }
 
+/// Packs filters of `values` weights by pairs: bytes in words, or lanes.
+fn pack_pairs(weights: &[i8], values: usize, wide: bool, words: &mut [i32]) -> usize {
+    let filters = weights.len() / values;
+    let mut count = 0;
+    for pair in 0..filters.div_ceil(2) {
+        let first = (2 * pair).min(filters - 2);
+        for four in 0..values.div_ceil(4) {
+            let weight = |filter: usize, i: usize| {
+                let at = 4 * four + i;
+                if at < values { weights[filter * values + at] } else { 0 }
+            };
+            let lanes = |low: i8, high: i8| i32::from(low as u16) | (i32::from(high) << 16);
+            for half in 0..2 {
+                for filter in first..first + 2 {
+                    let all = [0, 1, 2, 3].map(|i| weight(filter, i) as u8);
+                    if wide || half == 0 {
+                        let pair = lanes(weight(filter, half), weight(filter, half + 2));
+                        words[count] = if wide { pair } else { i32::from_le_bytes(all) };
+                        count += 1;
+                    }
+                }
+            }
+        }
+    }
+    count
+}
+
 /// One convolution of a random shape; whether both kernels agree.
-#[expect(clippy::large_stack_arrays, reason = "this also runs as firmware, which has no heap")]
 #[inline(never)]
 pub fn conv_case(random: &mut Random) -> bool {
-    let (vertical, horizontal) = (axis(random), axis(random));
+    let (mut vertical, mut horizontal) = (axis(random), axis(random));
+    if random.int(0, 7) == 0 {
+        // Every patch is one position.
+        let (height, width) = (random.size(1, 9), random.size(1, 9));
+        (vertical, horizontal) = ([height, 1, 1, 1, 0, height], [width, 1, 1, 1, 0, width]);
+    }
     let by_fours = random.int(0, 1) == 0;
     let channels = if by_fours { 4 * random.size(1, 6) } else { random.size(1, 11) };
-    let filters = random.size(1, 12);
+    let filters = random.size(2, 12);
     let input = shape::Hwc { h: vertical[0], w: horizontal[0], c: channels };
     let output = shape::Hwc { h: vertical[5], w: horizontal[5], c: filters };
     let pair = |i: usize| [vertical[i], horizontal[i]];
@@ -114,16 +145,31 @@ pub fn conv_case(random: &mut Random) -> bool {
     let mut weights = [0; WEIGHTS];
     let weights = &mut weights[..values * filters];
     random.fill(weights);
-    let mut words = [0; WEIGHTS / 4];
-    let count = pack(weights, values, &mut words);
-    let mut biases = [0; 12];
+    let wide = random.int(0, 1) == 0;
+    let mut words = [0; WEIGHTS];
+    let count = pack_pairs(weights, values, wide, &mut words);
+    let mut biases = [0; 48];
     for bias in &mut biases {
         *bias = random.int(-30_000, 30_000);
     }
-    let biases = &biases[..filters];
+    let (mut rows, mut cols) = ([0; 24], [0; 24]);
+    for class in rows.iter_mut().chain(&mut cols) {
+        *class = random.int(0, 1) as u8;
+    }
+    let bias = if random.int(0, 1) == 0 {
+        bias::Bias::Channel(&biases[..filters])
+    } else {
+        bias::Bias::Border { rows: &rows, cols: &cols, col_classes: 2, table: &biases[..4 * filters] }
+    };
     let mut multipliers = [0; 12];
     let requant = random.requant(&mut multipliers[..filters], values);
-    let padding = random.int(-128, 127) as i8;
+    let mut paddings = [0; 24];
+    random.fill(&mut paddings);
+    let pad = if random.int(0, 1) == 0 {
+        pad::PadValue::Uniform(paddings[0])
+    } else {
+        pad::PadValue::Channel(&paddings[..channels])
+    };
     let mut x = [0; LEN];
     random.fill(&mut x);
     let x = &x[..input.h * input.w * input.c];
@@ -133,16 +179,9 @@ pub fn conv_case(random: &mut Random) -> bool {
     let mut scratch = [77; SCRATCH];
     let need = dsp::conv::scratch_bytes(values);
     let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
-    let portable = conv::Conv2d {
-        input,
-        output,
-        window,
-        weights,
-        bias: bias::Bias::Channel(biases),
-        pad: pad::PadValue::Uniform(padding),
-        requant,
-    };
-    let fast = dsp::conv::Conv { input, output, window, weights: &words[..count], bias: biases, pad: padding, requant };
+    let portable = conv::Conv2d { input, output, window, weights, bias, pad, requant };
+    let fast = dsp::conv::Conv { input, output, window, weights: &words[..count], wide, bias, pad, requant };
+    let cut = random.size(0, output.h);
     if random.int(0, 2) == 0 {
         let mut pixels = [0; LEN];
         for (pixel, x) in pixels.iter_mut().zip(x) {
@@ -150,7 +189,9 @@ pub fn conv_case(random: &mut Random) -> bool {
         }
         let pixels = &pixels[..x.len()];
         conv::conv2d(&portable, pixels, expected);
-        dsp::conv::conv(&fast, pixels, found, scratch);
+        let (top, bottom) = found.split_at_mut(cut * output.w * output.c);
+        dsp::conv::band(&fast, cut, pixels, bottom, scratch);
+        dsp::conv::band(&fast, 0, pixels, top, scratch);
     } else {
         conv::conv2d(&portable, x, expected);
         dsp::conv::conv(&fast, x, found, scratch);
@@ -220,6 +261,101 @@ pub fn rows_case(random: &mut Random) -> bool {
     expected == found && dsp::rows::takes(channels, &window)
 }
 
+/// The weights of Winograd's form from `[O][3][3][I]`, and the starts of its sums.
+fn winograd_pack(weights: &[i8], biases: &[i32], channels: usize, words: &mut [i32], starts: &mut [i32]) -> usize {
+    let filters = biases.len();
+    let u = |filter: usize, channel: usize, row: usize, column: usize| {
+        let g = |y: usize, x: usize| i32::from(weights[((filter * 3 + y) * 3 + x) * channels + channel]);
+        let along = |y: usize| match column {
+            0 => 2 * g(y, 0),
+            1 => g(y, 0) + g(y, 1) + g(y, 2),
+            2 => g(y, 0) - g(y, 1) + g(y, 2),
+            _ => 2 * g(y, 2),
+        };
+        match row {
+            0 => 2 * along(0),
+            1 => along(0) + along(1) + along(2),
+            2 => along(0) - along(1) + along(2),
+            _ => 2 * along(2),
+        }
+    };
+    let mut count = 0;
+    for pair in 0..filters.div_ceil(2) {
+        let first = (2 * pair).min(filters - 2);
+        for place in 0..16 {
+            for step in 0..channels / 2 {
+                for filter in first..first + 2 {
+                    let channel = step / 2 * 4 + step % 2;
+                    let (low, high) =
+                        (u(filter, channel, place % 4, place / 4), u(filter, channel + 2, place % 4, place / 4));
+                    words[count] = (low & 0xffff) | (high << 16);
+                    count += 1;
+                }
+            }
+        }
+    }
+    for (filter, bias) in biases.iter().enumerate() {
+        let sum = |row: usize| (0..channels).map(|channel| u(filter, channel, row, 1)).sum::<i32>();
+        starts[2 * filter] = 4 * bias + 2 * (sum(0) + sum(2));
+        starts[2 * filter + 1] = 4 * bias - 2 * (sum(2) + sum(3));
+    }
+    count
+}
+
+/// One 3×3 convolution of a random shape in Winograd's form; whether both kernels agree.
+#[inline(never)]
+pub fn winograd_case(random: &mut Random) -> bool {
+    let channels = 4 * random.size(1, 6);
+    let filters = random.size(2, 7);
+    let mut axis = || {
+        let (before, after) = (random.size(0, 3), random.size(0, 3));
+        let output = random.size(1, 11);
+        let size = (output + 2).saturating_sub(before + after);
+        if size == 0 { [output + 2, 0, output] } else { [size, before, output] }
+    };
+    let (vertical, horizontal) = (axis(), axis());
+    let input = shape::Hwc { h: vertical[0], w: horizontal[0], c: channels };
+    let output = shape::Hwc { h: vertical[2], w: horizontal[2], c: filters };
+    let window = shape::Window { kernel: [3; 2], stride: [1; 2], dilation: [1; 2], pad: [vertical[1], horizontal[1]] };
+    let values = 9 * channels;
+    let mut weights = [0; WEIGHTS];
+    let weights = &mut weights[..values * filters];
+    random.fill(weights);
+    for weight in &mut *weights {
+        *weight = (*weight).max(-127);
+    }
+    let mut biases = [0; 7];
+    for bias in &mut biases {
+        *bias = random.int(-30_000, 30_000);
+    }
+    let biases = &biases[..filters];
+    let (mut words, mut starts) = ([0; WEIGHTS / 4], [0; 14]);
+    let count = winograd_pack(weights, biases, channels, &mut words, &mut starts);
+    let mut multipliers = [0; 7];
+    let requant = random.requant(&mut multipliers[..filters], values);
+    let padding = random.int(-128, 127) as i8;
+    let mut x = [0; LEN];
+    random.fill(&mut x);
+    // Where the planner puts tensors.
+    let x = &aligned(&mut x)[..input.h * input.w * input.c];
+    let len = output.h * output.w * output.c;
+    let (mut expected, mut found) = ([0; LEN], [99; LEN]);
+    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    let mut scratch = [77; SCRATCH];
+    let need = dsp::winograd::scratch_bytes(channels);
+    let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
+    let pad = pad::PadValue::Uniform(padding);
+    let bias = bias::Bias::Channel(biases);
+    conv::conv2d(&conv::Conv2d { input, output, window, weights, bias, pad, requant }, x, expected);
+    let (weights, bias) = (&words[..count], &starts[..2 * filters]);
+    let fast = dsp::winograd::Winograd { input, output, window, weights, bias, pad: padding, requant };
+    let cut = random.size(0, output.h);
+    let (top, bottom) = found.split_at_mut(cut * output.w * output.c);
+    dsp::winograd::band(&fast, cut, x, bottom, scratch);
+    dsp::winograd::band(&fast, 0, x, top, scratch);
+    expected == found && dsp::winograd::takes(channels, filters, &window)
+}
+
 /// One depthwise convolution of a random shape that the kernel takes; whether both kernels agree.
 #[inline(never)]
 pub fn depthwise_case(random: &mut Random) -> bool {
@@ -268,14 +404,85 @@ pub fn depthwise_case(random: &mut Random) -> bool {
     depthwise::depthwise(&depthwise::Depthwise { input, output, window, weights, bias, pad, requant }, x, expected);
     let words = &words[..channels / 2 * taps];
     let fast = dsp::depthwise::Depthwise { input, output, window, weights: words, bias: biases, pad: padding, requant };
-    dsp::depthwise::depthwise(&fast, x, found, scratch);
+    let cut = random.size(0, output.h);
+    let (top, bottom) = found.split_at_mut(cut * output.w * output.c);
+    dsp::depthwise::band(&fast, cut, x, bottom, scratch);
+    dsp::depthwise::band(&fast, 0, x, top, scratch);
     expected == found
+}
+
+/// One depthwise 3×3 convolution of a random shape along lines; whether both kernels agree.
+#[inline(never)]
+pub fn lines_case(random: &mut Random) -> bool {
+    let columns = random.int(0, 1) == 0;
+    let (mut vertical, mut horizontal) = (axis(random), axis(random));
+    let along = |vertical: &[usize; 6], horizontal: &[usize; 6]| if columns { vertical[2] } else { horizontal[2] };
+    while [&vertical, &horizontal].iter().any(|axis| axis[1] != 3 || axis[3] != 1) || along(&vertical, &horizontal) > 2
+    {
+        (vertical, horizontal) = (axis(random), axis(random));
+    }
+    let channels = 4 * random.size(1, 5);
+    let input = shape::Hwc { h: vertical[0], w: horizontal[0], c: channels };
+    let output = shape::Hwc { h: vertical[5], w: horizontal[5], c: channels };
+    let pair = |i: usize| [vertical[i], horizontal[i]];
+    let window = shape::Window { kernel: pair(1), stride: pair(2), dilation: pair(3), pad: pair(4) };
+    let mut weights = [0; 9 * 20];
+    let weights = &mut weights[..9 * channels];
+    random.fill(weights);
+    let mut words = [0; 6 * 20];
+    for channel in 0..channels {
+        for line in 0..3 {
+            let tap = |t: usize| weights[if columns { 3 * t + line } else { 3 * line + t } * channels + channel];
+            let lanes = |low: i8, high: i8| i32::from(low as u16) | (i32::from(high) << 16);
+            words[6 * channel + 2 * line] = lanes(tap(0), tap(1));
+            words[6 * channel + 2 * line + 1] = lanes(tap(1), tap(2));
+        }
+    }
+    let mut biases = [0; 20];
+    for bias in &mut biases {
+        *bias = random.int(-30_000, 30_000);
+    }
+    let biases = &biases[..channels];
+    let mut multipliers = [0; 20];
+    let requant = random.requant(&mut multipliers[..channels], 9);
+    let requant = requant::Requant { shift: 0, min: -128, max: 127, ..requant };
+    let padding = random.int(-128, 127) as i8;
+    let mut x = [0; LEN];
+    random.fill(&mut x);
+    // Where the planner puts tensors.
+    let x = &aligned(&mut x)[..input.h * input.w * input.c];
+    let len = output.h * output.w * output.c;
+    let (mut expected, mut found) = ([0; LEN], [99; LEN]);
+    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    let mut scratch = [77; 4096];
+    let all = dsp::lines::scratch_bytes(output, &window, columns);
+    // No more than three lines of input at a time, or all of them.
+    let three = 24 * if columns { output.h + 3 } else { output.w + 3 } * 2;
+    let need = if random.int(0, 1) == 0 { all } else { all.min(three) };
+    let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
+    let pad = pad::PadValue::Uniform(padding);
+    let bias = bias::Bias::Channel(biases);
+    depthwise::depthwise(&depthwise::Depthwise { input, output, window, weights, bias, pad, requant }, x, expected);
+    let words = &words[..6 * channels];
+    let fast =
+        dsp::lines::Lines { input, output, window, columns, weights: words, bias: biases, pad: padding, requant };
+    let cut = random.size(0, output.h);
+    let (top, bottom) = found.split_at_mut(cut * output.w * output.c);
+    dsp::lines::band(&fast, cut, x, bottom, scratch);
+    dsp::lines::band(&fast, 0, x, top, scratch);
+    expected == found && dsp::lines::takes(channels, &window, columns)
 }
 
 /// Every kind of layer, `rounds` times; the kind and number of the first that differs.
 pub fn run(seed: u32, rounds: u32) -> Result<(), (&'static str, u32)> {
     type Case = fn(&mut Random) -> bool;
-    let cases: [(&'static str, Case); 3] = [("conv", conv_case), ("rows", rows_case), ("depthwise", depthwise_case)];
+    let cases: [(&'static str, Case); 5] = [
+        ("conv", conv_case),
+        ("rows", rows_case),
+        ("winograd", winograd_case),
+        ("lines", lines_case),
+        ("depthwise", depthwise_case),
+    ];
     for (name, case) in cases {
         let mut random = Random(seed);
         for round in 0..rounds {
