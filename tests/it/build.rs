@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 use fratc::data::{Case, Samples};
 use fratc::exec::{Batch, Network, for_chunks};
@@ -299,6 +298,7 @@ fn every_case_on_every_core() {
         row("resnet8_cifar10", "cat,dog,horse", &[], -0.05, 1.0),
         row("resnet8_cifar10", "airplane,ship", &[], -0.05, 1.0),
         row("resnet8_cifar10_nhwc", "cat,dog,horse", &[], -0.05, 1.0),
+        row("resnet8_cifar10_nhwc", "airplane,ship", &[], -0.05, 1.0),
         row("vgg_cifar", "airplane,automobile,bird", HALF, -0.05, 0.3),
         row("vgg_cifar", "cat,dog", &[], -0.05, 1.0),
         row("cnn_fmnist", "0,1,2", HALF, 0.965, 0.3),
@@ -311,39 +311,45 @@ fn every_case_on_every_core() {
         row("resnet8_large_cifar10", "airplane,automobile,bird", &[], -0.05, 1.0),
         row("incep_cifar", "cat,dog", &[], -0.05, 1.0),
         row("incep_cifar", "airplane,ship,truck", &[], -0.05, 1.0),
+        row("mobilenetv1_vww", "", &["--random-calibration", "32"], -1.0, 1.0),
     ];
     let mut wrong = Vec::new();
     let only = std::env::var("FRATC_CASES").unwrap_or_default();
     tell(
-        "| case | classes | options | MACs | source masked | float | int8 | flash B | arena B | seconds | mismatches host m4 m0 m3 m7 m33 m55 |",
+        "| case | classes | options | MACs | source masked | float | int8 | flash B | arena B | instructions | mismatches on \
+         the host, m4, m0, m3, m7, m33, m55 |",
     );
     for row in rows.iter().filter(|row| only.is_empty() || only.split(',').any(|name| name == row.case)) {
         let Some(case) = shared(&format!("cases/{}.toml", row.case)) else { return };
-        let start = Instant::now();
         let work = tempfile::tempdir().expect("temporary folder");
         let out = work.path().join("net");
-        let report = build(&case, &out, &[&["--classes", row.classes, "--target", "qemu-m4"], row.more].concat());
-        let accuracy = &report["accuracy"];
-        let (int8, masked) = (number(&accuracy["int8"]), number(&accuracy["source_masked"]));
+        let classes: &[&str] = if row.classes.is_empty() { &[] } else { &["--classes", row.classes] };
+        let report = build(&case, &out, &[classes, &["--target", "qemu-m4"], row.more].concat());
+        let accuracy = |of: &str| report["accuracy"][of].as_f64();
         let share = number(&report["assembled"]["macs"]) / number(&report["model"]["macs"]);
-        let floor = if row.floor > 0.0 { row.floor } else { masked + row.floor };
-        if int8 < floor || share > row.macs {
-            wrong.push(format!(
-                "{} {}: int8 {int8:.4} (floor {floor:.4}), MACs {share:.3} (bar {})",
-                row.case, row.classes, row.macs
-            ));
+        if let (Some(int8), Some(masked)) = (accuracy("int8"), accuracy("source_masked")) {
+            let floor = if row.floor > 0.0 { row.floor } else { masked + row.floor };
+            if int8 < floor || share > row.macs {
+                wrong.push(format!(
+                    "{} {}: int8 {int8:.4} (floor {floor:.4}), MACs {share:.3} (bar {})",
+                    row.case, row.classes, row.macs
+                ));
+            }
         }
-        let built = start.elapsed().as_secs();
+        let percent = |of: &str| accuracy(of).map_or("no data".into(), |a| format!("{:.2}", 100.0 * a));
         let cores = every_core(&out, &case, &report);
         tell(&format!(
-            "| {} | {} | {} | {share:.3} | {masked:.4} | {:.4} | {int8:.4} | {} | {} | {built} + {} | {} |",
+            "| {} | {} | {} | {:.1} % | {} | {} | {} | {} | {} | {} | {} |",
             row.case,
-            row.classes,
+            if row.classes.is_empty() { "all" } else { row.classes },
             row.more.join(" "),
-            number(&accuracy["assembled_f32"]),
+            100.0 * share,
+            percent("source_masked"),
+            percent("assembled_f32"),
+            percent("int8"),
             report["flash"]["total_bytes"],
             report["ram"]["arena_bytes"],
-            start.elapsed().as_secs() - built,
+            report["verify"]["qemu"]["instructions_per_inference"],
             cores.join(" "),
         ));
         if cores.iter().any(|n| n != "0") {
