@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::pipeline::{FinetuneOptions, From, HeadScale, MacLimit, Method, Optimize, PlanChoice, RouteOptions};
+use crate::pipeline::{
+    ByteLimit, FinetuneOptions, From, HeadScale, MacLimit, Method, Optimize, PlanChoice, RouteOptions,
+};
 
 /// Which channels are critical for a class.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -106,16 +108,25 @@ pub struct RouteArgs {
     /// Wanted classes in the order of the outputs: names or indices, comma-separated [default: the case's, else all]
     #[arg(long, value_delimiter = ',', value_name = "A,B,C")]
     pub classes: Vec<String>,
-    /// Keep this share of the channels of every group, 0 to 1 [default: the smallest that loses at most 1 point on
-    /// held-out calibration samples; everything if all classes are wanted]
-    #[arg(long, value_name = "RATIO", conflicts_with_all = ["max_drop", "max_macs"])]
+    /// Keep this share of the channels of every group, 0 to 1; with limits or --max-drop, at most this share
+    /// [default: see --max-drop; everything if all classes are wanted]
+    #[arg(long, value_name = "RATIO")]
     pub keep: Option<f64>,
-    /// Accuracy to give away at most, in points below the masked source; more on the test split is exit code 1
+    /// Accuracy to give away at most, in points below the masked source: the smallest network found that is expected
+    /// to lose no more, by its divergence from the source on held-out calibration samples; more on the test split is
+    /// exit code 1 [default: 1, without that check, if no size or limit is given]
     #[arg(long, value_name = "POINTS")]
     pub max_drop: Option<f64>,
-    /// Multiply-accumulates at most, as a number (2M, 900k) or a share of the source's (30%)
+    /// Multiply-accumulates at most, as a number (2M, 900k) or a share of the source's (30%). Limits combine; without
+    /// --max-drop, the network found that diverges least from the source within them
     #[arg(long, value_name = "N|SHARE%")]
     pub max_macs: Option<MacLimit>,
+    /// Bytes of flash at most (65536, 64k, 1M): weights, tables and code
+    #[arg(long, value_name = "BYTES")]
+    pub max_flash: Option<ByteLimit>,
+    /// Bytes of RAM at most (16384, 16k): arena and input as planned; the stack comes on top
+    #[arg(long, value_name = "BYTES")]
+    pub max_ram: Option<ByteLimit>,
     /// How critical channels are found [default: frat]
     #[arg(long, value_enum)]
     pub method: Option<MethodArg>,
@@ -152,6 +163,8 @@ impl RouteArgs {
             keep: self.keep,
             max_drop: self.max_drop,
             max_macs: self.max_macs,
+            max_flash: self.max_flash,
+            max_ram: self.max_ram,
             method: self.method.map(Into::into),
             library: self.library.clone(),
             refit: match (self.refit, self.no_refit) {

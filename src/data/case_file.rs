@@ -26,6 +26,7 @@
 //!
 //! [build]                         # optional: the options of `fratc build`; its flags override them
 //! keep = 0.5
+//! max_flash = "64k"               # or max_ram, max_macs ("30%"), max_drop: a number, or text with a unit
 //! finetune = 1                    # epochs; distill = true for the source's scores as teacher
 //! ```
 //! `records` may also have `label_byte`: which of several label bytes counts, the last one by default.
@@ -35,7 +36,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::data::{Case, DataSource, InputContract, InputKind, Layout, Placeless, Record, labels};
+use crate::data::{Amount, Case, DataSource, InputContract, InputKind, Layout, Placeless, Record, labels};
 use crate::diag::{Diag, Result};
 
 /// Options of a build that a case file may set in `[build]`.
@@ -50,6 +51,12 @@ pub struct BuildOptions {
     pub keep: Option<f64>,
     /// Largest accepted loss of accuracy, in points.
     pub max_drop: Option<f64>,
+    /// Multiply-accumulates at most: a number, or text like "30%".
+    pub max_macs: Option<Amount>,
+    /// Bytes of flash at most: a number, or text like "64k".
+    pub max_flash: Option<Amount>,
+    /// Bytes of RAM at most, likewise.
+    pub max_ram: Option<Amount>,
     /// Attribution method.
     pub method: Option<String>,
     /// Whether to refit after the cut.

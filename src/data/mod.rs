@@ -9,6 +9,7 @@
 //! and none allocates by what a header claims before comparing that with the bytes that are there. Every file
 //! may be gzipped, which is seen by its first two bytes.
 
+mod amount;
 mod case;
 mod case_file;
 mod classes;
@@ -25,6 +26,7 @@ mod sample_set;
 mod samples;
 mod source;
 
+pub use amount::Amount;
 pub use case::Case;
 pub use case_file::BuildOptions;
 pub use classes::resolve_classes;

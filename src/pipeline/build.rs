@@ -9,7 +9,7 @@ use crate::emit::{self, EmittedFile};
 use crate::output;
 use crate::pipeline::emit::{PROGRAM_FILE, facts, golden};
 use crate::pipeline::simplify::simplify;
-use crate::pipeline::{From, HeadScale, Progress, RejectOptions, RouteOptions, Source};
+use crate::pipeline::{From, HeadScale, Limits, Progress, RejectOptions, RouteOptions, Source};
 use crate::pipeline::{calibration, finetune, joint, quantize, reject, route, score, together};
 use crate::plan::{self, Plan};
 use crate::qir::{self, Program};
@@ -72,10 +72,11 @@ impl Settings {
                 .help("add --target BOARD (`fratc targets` lists them), or `target` to the case file")
                 .err();
         };
+        let target = Target::load(target)?;
         Ok(Self {
             out,
-            target: Target::load(target)?,
-            route: options.route.resolve(source)?,
+            route: route::Wanted { target: Some(target.clone()), ..options.route.resolve(source)? },
+            target,
             qemu_samples: options.qemu_samples.or(case.verify_samples).unwrap_or(QEMU_SAMPLES),
             random_calibration: options.random_calibration.or(case.random_calibration),
             simplify: options.simplify,
@@ -217,7 +218,12 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
         notes,
         seconds: BTreeMap::new(),
     };
-    let refused = verification.check().err().or_else(|| fits.err()).or_else(|| gate(&report, wanted.max_drop).err());
+    let refused = verification
+        .check()
+        .err()
+        .or_else(|| fits.err())
+        .or_else(|| gate(&report, wanted.max_drop).err())
+        .or_else(|| sizes_gate(&report, &wanted.limits).err());
     if refused.is_none() {
         progress.stage("write");
         write(&report, &program, &plan, target, golden(&program, &inputs), out)?;
@@ -320,6 +326,21 @@ fn gate(report: &report::Build, max_drop: Option<f64>) -> Result<()> {
         .err()
 }
 
+/// Limits on memory hold for what was measured too: code is known only now.
+fn sizes_gate(report: &report::Build, limits: &Limits) -> Result<()> {
+    let need = Limits {
+        macs: Some(report.assembled.macs),
+        flash: report.flash.as_ref().map(|f| f.total_bytes),
+        ram: Some(report.ram.arena_bytes + report.ram.input_bytes),
+    };
+    let exceeded = limits.exceeded(&need);
+    let Some((flag, limit, need)) = exceeded.first() else { return Ok(()) };
+    Diag::no("build/limit", "the crate needs more than its limit allows")
+        .expected(format!("{flag} {limit}"), need)
+        .help(format!("{flag} {need} is possible; so is a smaller network, with the limit lowered by the difference"))
+        .err()
+}
+
 fn needs(plan: &Plan, flash: Option<u64>, stack: Option<u64>) -> Needs {
     let constants = (plan.sizes.weights_bytes + plan.sizes.tables_bytes) as u64;
     Needs {
@@ -347,12 +368,15 @@ fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settin
     } else {
         words.push(format!("--heads {}", source.head_scale.name()));
     }
-    match cut.route.max_macs {
-        Some(macs) => words.push(format!("--max-macs {macs}")),
-        None => words.push(format!("--keep {}", cut.route.keep)),
+    let wanted = &settings.route;
+    if let Some(keep) = wanted.keep {
+        words.push(format!("--keep {keep}"));
     }
-    if let (Some(_), Some(drop)) = (cut.route.max_macs, settings.route.max_drop) {
+    if let Some(drop) = wanted.max_drop {
         words.push(format!("--max-drop {drop}"));
+    }
+    for (flag, limit) in wanted.limits.each() {
+        words.extend(limit.map(|limit| format!("{flag} {limit}")));
     }
     if let Some(method) = &cut.method {
         words.push(format!("--method {method}"));

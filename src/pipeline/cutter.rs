@@ -7,6 +7,7 @@ use crate::diag::Result;
 use crate::ir::Graph;
 use crate::ir::groups::{Group, GroupKind};
 use crate::library::Relevance;
+use crate::pipeline::calibration::of_classes;
 use crate::pipeline::{Source, score};
 use crate::refit::{self, RefitOptions};
 use crate::route;
@@ -30,9 +31,36 @@ pub(super) struct Cutter<'a> {
     pub(super) relevance: &'a Relevance,
     pub(super) refit: bool,
     pub(super) seed: u64,
+    /// The source's log-probabilities of the wanted classes among themselves, per calibration sample; empty for
+    /// samples of other classes.
+    teacher: Vec<Vec<f64>>,
 }
 
-impl Cutter<'_> {
+impl<'a> Cutter<'a> {
+    /// Runs the source over the calibration samples of `classes`.
+    pub(super) fn new(
+        source: &'a Source,
+        classes: &'a [usize],
+        relevance: &'a Relevance,
+        refit: bool,
+        seed: u64,
+    ) -> Result<Self> {
+        let samples = source.calibration()?;
+        let wanted = of_classes(samples, classes);
+        let rows = score::scores(&source.graph, &source.case.input, samples, &wanted)?;
+        let softmax = score::is_softmax(&source.graph);
+        let mut teacher = vec![Vec::new(); samples.len()];
+        for (i, row) in wanted.into_iter().zip(rows) {
+            teacher[i] = score::log_probabilities(&row, classes, softmax);
+        }
+        Ok(Self { source, classes, relevance, refit, seed, teacher })
+    }
+
+    /// The source's log-probabilities of the wanted classes among themselves for a calibration sample of theirs.
+    pub(super) fn teacher(&self, sample: usize) -> &[f64] {
+        &self.teacher[sample]
+    }
+
     /// Channels of every group at one ratio, rounded up.
     pub(super) fn uniform(&self, ratio: f64) -> Vec<usize> {
         let groups = self.source.groups.groups.iter();
@@ -60,8 +88,8 @@ impl Cutter<'_> {
         Ok(refit::refit(&source.graph, &assembled, fit.len(), &inputs, &options)?.graph)
     }
 
-    /// Multiply-accumulates of the network of these widths; which channels makes no difference.
-    pub(super) fn macs(&self, widths: &[usize]) -> Result<u64> {
+    /// The first channels of every group, whatever their scores: for what depends on widths alone.
+    pub(super) fn sliced(&self, widths: &[usize]) -> Result<Graph> {
         let groups = &self.source.groups;
         let mask = |(group, &width): (&Group, &usize)| match group.kind {
             GroupKind::Hidden => (0..group.channels).map(|c| c < width).collect(),
@@ -69,7 +97,7 @@ impl Cutter<'_> {
         };
         let masks = groups.groups.iter().zip(widths).map(mask).collect();
         let route = route::Route::from_masks(groups, masks)?;
-        Ok(assemble(&self.source.graph, groups, &route, self.classes)?.graph.macs())
+        Ok(assemble(&self.source.graph, groups, &route, self.classes)?.graph)
     }
 
     /// Share of all cuttable channels that `widths` keep.

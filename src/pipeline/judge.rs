@@ -2,8 +2,6 @@
 
 use crate::data::Samples;
 use crate::diag::{Diag, Result};
-use crate::ir::Graph;
-use crate::ir::op::Op;
 use crate::pipeline::calibration::{of_classes, split};
 use crate::pipeline::cutter::{Cutter, Effort};
 use crate::pipeline::score;
@@ -15,29 +13,14 @@ const FEW: usize = 100;
 /// Parts that the samples are dealt into where every one is judged.
 const FOLDS: usize = 4;
 
-/// Share of a tolerance that is kept back. The smallest network that holds on some samples loses more on others,
-/// as it was chosen by the former: for `cnn_fmnist` 0,1,2 a drop of 1.0 points on 600 calibration samples was 1.6
-/// points on 3000 test samples.
-const RESERVE: f64 = 0.5;
-
-/// Smallest probability told apart from zero.
-const LEAST: f64 = 1e-12;
-
-/// Which samples are judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Judged {
-    /// Every sample, by a network fitted on the three quarters that it is not in.
-    All,
-    /// A quarter, by one network; all where a quarter would be too few.
-    Quarter,
-}
-
 /// What a network loses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Verdict {
     /// Mean Kullback-Leibler divergence from the masked source's probabilities, in nats. Far less noisy than
     /// accuracy, as every sample says how sure the network is.
     pub(super) loss: f64,
+    /// Standard error of that mean.
+    pub(super) error: f64,
     /// Share of samples whose largest score is their label's.
     pub(super) accuracy: f64,
 }
@@ -56,43 +39,33 @@ pub(super) struct Judge<'a> {
     cutter: &'a Cutter<'a>,
     samples: &'a Samples,
     folds: Vec<Fold>,
-    /// Number of judged samples.
-    judged: usize,
     /// The masked source's accuracy on the judged samples.
     pub(super) base: f64,
 }
 
 impl<'a> Judge<'a> {
-    /// Runs the source on the judged samples.
-    pub(super) fn new(cutter: &'a Cutter<'a>, judged: Judged) -> Result<Self> {
+    /// Runs the source on the judged samples: a quarter, by one network; where a quarter would be too few every
+    /// sample, by networks fitted on the three quarters that it is not in.
+    pub(super) fn new(cutter: &'a Cutter<'a>) -> Result<Self> {
         let Cutter { source, classes, .. } = *cutter;
         let samples = source.calibration()?;
         let parts = split(samples, classes);
         if parts.held_out.is_empty() {
             return Self::too_few(parts.fit.len());
         }
-        let parts = match judged {
-            Judged::Quarter if parts.held_out.len() >= FEW => vec![(parts.fit, parts.held_out)],
-            Judged::Quarter | Judged::All => dealt(samples, classes),
-        };
+        let enough = parts.held_out.len() >= FEW;
+        let parts = if enough { vec![(parts.fit, parts.held_out)] } else { dealt(samples, classes) };
         let (mut folds, mut right, mut total) = (Vec::new(), 0.0, 0);
         for (fit, judged) in parts {
-            let rows = score::scores(&source.graph, &source.case.input, samples, &judged)?;
             let truth = score::wanted(samples, &judged, classes);
-            right += score::accuracy(&score::masked(&rows, classes), &truth) * judged.len() as f64;
+            let teacher: Vec<Vec<f64>> = judged.iter().map(|i| cutter.teacher(*i).to_vec()).collect();
+            let choices: Vec<usize> = teacher.iter().map(|row| score::argmax(row.iter().copied())).collect();
+            right += score::accuracy(&choices, &truth) * judged.len() as f64;
             total += judged.len();
-            let softmax = is_softmax(&source.graph);
-            let teacher = rows.iter().map(|row| log_probabilities(row, classes, softmax)).collect();
             folds.push(Fold { fit, judged, truth, teacher });
         }
-        Ok(Self { cutter, samples, folds, judged: total, base: right / total.max(1) as f64 })
-    }
-
-    /// The accuracy that a network may not fall below to count as at most `drop` (a fraction) worse than the
-    /// source: [`RESERVE`] of the tolerance is kept back, but one sample may always be lost.
-    pub(super) fn floor(&self, drop: f64) -> f64 {
-        let one_sample = 1.0 / self.judged.max(1) as f64;
-        self.base - (drop * (1.0 - RESERVE)).max(one_sample) - 1e-9
+        let total = total.max(1) as f64;
+        Ok(Self { cutter, samples, folds, base: right / total })
     }
 
     /// Why nothing can be judged with `samples` samples.
@@ -108,20 +81,22 @@ impl<'a> Judge<'a> {
         let Cutter { source, classes, .. } = *self.cutter;
         let own: Vec<usize> = (0..classes.len()).collect();
         let route = self.cutter.route(widths)?;
-        let (mut loss, mut right, mut total) = (0.0, 0.0, 0);
+        let (mut losses, mut right) = (Vec::new(), 0.0);
         for fold in &self.folds {
             let graph = self.cutter.fitted(&route, &fold.fit, effort)?;
-            let softmax = is_softmax(&graph);
+            let softmax = score::is_softmax(&graph);
             let rows = score::scores(&graph, &source.case.input, self.samples, &fold.judged)?;
             for (row, teacher) in rows.iter().zip(&fold.teacher) {
-                let student = log_probabilities(row, &own, softmax);
-                loss += teacher.iter().zip(student).map(|(t, s)| t.exp() * (t - s)).sum::<f64>();
+                let student = score::log_probabilities(row, &own, softmax);
+                losses.push(teacher.iter().zip(&student).map(|(t, s)| t.exp() * (t - s)).sum::<f64>());
             }
             right += score::accuracy(&score::masked(&rows, &own), &fold.truth) * rows.len() as f64;
-            total += rows.len();
         }
-        let total = total.max(1) as f64;
-        Ok(Verdict { loss: loss / total, accuracy: right / total })
+        let total = losses.len().max(1) as f64;
+        let loss = losses.iter().sum::<f64>() / total;
+        let squares = losses.iter().map(|l| (l - loss) * (l - loss)).sum::<f64>();
+        let error = (squares / total / (total - 1.0).max(1.0)).sqrt();
+        Ok(Verdict { loss, error, accuracy: right / total })
     }
 }
 
@@ -137,32 +112,4 @@ fn dealt(samples: &Samples, classes: &[usize]) -> Vec<(Vec<usize>, Vec<usize>)> 
         seen[k] += 1;
     }
     parts
-}
-
-pub(super) fn is_softmax(graph: &Graph) -> bool {
-    graph.node(graph.output).op == Op::Softmax
-}
-
-/// Log-probabilities of `classes` among themselves, from logits or from probabilities.
-pub(super) fn log_probabilities(row: &[f32], classes: &[usize], softmax: bool) -> Vec<f64> {
-    let logit = |&c: &usize| if softmax { f64::from(row[c]).max(LEAST).ln() } else { f64::from(row[c]) };
-    let logits: Vec<f64> = classes.iter().map(logit).collect();
-    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let total = logits.iter().map(|l| (l - largest).exp()).sum::<f64>().ln() + largest;
-    logits.iter().map(|l| (l - total).max(LEAST.ln())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logits_and_probabilities_say_the_same() {
-        let logits = [1.0_f32, -2.0, 0.5, 3.0];
-        let total: f32 = logits.iter().map(|l| l.exp()).sum();
-        let probabilities: Vec<f32> = logits.iter().map(|l| l.exp() / total).collect();
-        let (a, b) = (log_probabilities(&logits, &[2, 0], false), log_probabilities(&probabilities, &[2, 0], true));
-        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6));
-        assert!((a.iter().map(|l| l.exp()).sum::<f64>() - 1.0).abs() < 1e-12);
-    }
 }

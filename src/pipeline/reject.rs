@@ -14,7 +14,7 @@ use crate::diag::{Diag, Result};
 use crate::ir::Graph;
 use crate::pipeline::calibration::split;
 use crate::pipeline::cutter::{Cutter, Effort, thinned};
-use crate::pipeline::judge::{Judge, is_softmax, log_probabilities};
+use crate::pipeline::judge::Judge;
 use crate::pipeline::{Source, score};
 use crate::qir::{Program, Reject};
 use crate::report;
@@ -103,9 +103,9 @@ pub(super) fn search(cutter: &Cutter<'_>, wanted: usize) -> Result<(Vec<usize>, 
     fit.sort_unstable();
     let area = |graph: &Graph, classes: &[usize]| -> Result<f64> {
         let rows = score::scores(graph, &source.case.input, samples, &parts.held_out)?;
-        let softmax = is_softmax(graph);
+        let softmax = score::is_softmax(graph);
         let scored = rows.iter().map(|row| {
-            let row = log_probabilities(row, classes, softmax);
+            let row = score::log_probabilities(row, classes, softmax);
             best(&row[..wanted]) - best(&row[wanted..])
         });
         let scored: Vec<(f64, bool)> = scored.zip(&truth).map(|(s, &t)| (s, t < wanted)).collect();
@@ -118,12 +118,13 @@ pub(super) fn search(cutter: &Cutter<'_>, wanted: usize) -> Result<(Vec<usize>, 
         area(&cutter.fitted(&route, &fit, Effort::Full)?, &same)
     })?;
     let record = report::Route {
-        keep: found.keep,
-        chosen_by: "area under the curve within 0.4 points of the source's, on held-out calibration samples",
         refit: cutter.refit,
         tried: found.tried,
         held_out_base: Some(base),
-        max_macs: None,
+        ..report::Route::of(
+            found.keep,
+            "area under the curve within 0.4 points of the source's, on held-out calibration samples",
+        )
     };
     Ok((cutter.uniform(found.keep), record))
 }
@@ -184,8 +185,8 @@ pub(super) fn report(
     let own = |t: usize| t < wanted;
     let curve = Curve::new(rows.iter().zip(&truth).map(|(r, &t)| (f64::from(reject.margin(r)), own(t))).collect());
     let source_rows = score::scores(&source.graph, &source.case.input, test, &all)?;
-    let softmax = is_softmax(&source.graph);
-    let probability = |row: &Vec<f32>| best(&log_probabilities(row, classes, softmax)[..wanted]);
+    let softmax = score::is_softmax(&source.graph);
+    let probability = |row: &Vec<f32>| best(&score::log_probabilities(row, classes, softmax)[..wanted]);
     let base = Curve::new(source_rows.iter().map(probability).zip(&truth).map(|(s, &t)| (s, own(t))).collect());
     let share = |of: &dyn Fn(usize) -> bool, hit: &dyn Fn(Option<usize>, usize) -> bool| {
         let chosen = answers.iter().zip(&truth).filter(|(_, t)| of(**t));

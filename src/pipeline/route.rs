@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use crate::assemble::assemble;
 use crate::attribute::{self, Method};
+use crate::data::Amount;
 use crate::diag::{Diag, Result};
 use crate::ir::Graph;
 use crate::ir::groups::GroupKind;
@@ -13,49 +13,11 @@ use crate::library::{self, Relevance};
 use crate::pipeline::calibration::{self, split};
 use crate::pipeline::cutter::{Cutter, Effort};
 use crate::pipeline::finetune::{self, FinetuneOptions};
+use crate::pipeline::limits::{self, ByteLimit, Limits, MacLimit};
 use crate::pipeline::{Progress, Source, joint, reject, widths};
 use crate::report;
 use crate::route;
-
-/// A limit on multiply-accumulates.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MacLimit {
-    /// So many per sample.
-    Count(u64),
-    /// This share of the source's, above 0 to 1.
-    Share(f64),
-}
-
-impl MacLimit {
-    /// As a count, for a source of `whole`.
-    pub fn count(self, whole: u64) -> u64 {
-        match self {
-            Self::Count(n) => n,
-            Self::Share(share) => (share * whole as f64 * (1.0 + 1e-12)) as u64,
-        }
-    }
-}
-
-impl FromStr for MacLimit {
-    type Err = String;
-
-    /// `1500000`, `1.5M`, `900k` or `30%`.
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (number, unit) = match text.char_indices().next_back() {
-            Some((at, 'k' | 'K')) => (&text[..at], 1e3),
-            Some((at, 'M')) => (&text[..at], 1e6),
-            Some((at, 'G')) => (&text[..at], 1e9),
-            Some((at, '%')) => (&text[..at], 0.01),
-            _ => (text, 1.0),
-        };
-        let value = number.parse::<f64>().ok().filter(|v| v.is_finite() && *v > 0.0).map(|v| v * unit);
-        match value {
-            Some(share) if text.ends_with('%') && share <= 1.0 => Ok(Self::Share(share)),
-            Some(count) if !text.ends_with('%') && count >= 1.0 => Ok(Self::Count(count as u64)),
-            _ => Err("expected a number of multiply-accumulates like 2M or 900k, or a share like 30%".into()),
-        }
-    }
-}
+use crate::target::Target;
 
 /// What the user wants of the route; what is `None` the case file decides, else the default.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +30,10 @@ pub struct RouteOptions {
     pub max_drop: Option<f64>,
     /// Multiply-accumulates at most.
     pub max_macs: Option<MacLimit>,
+    /// Bytes of flash at most, for weights, tables and code.
+    pub max_flash: Option<ByteLimit>,
+    /// Bytes of RAM at most, for arena and input.
+    pub max_ram: Option<ByteLimit>,
     /// How critical channels are found.
     pub method: Option<Method>,
     /// A route library to use instead of attributing.
@@ -87,8 +53,10 @@ pub struct Wanted {
     pub keep: Option<f64>,
     /// Points of accuracy to give away at most.
     pub max_drop: Option<f64>,
-    /// Multiply-accumulates at most.
-    pub max_macs: Option<MacLimit>,
+    /// What the network may need at most.
+    pub limits: Limits,
+    /// The board that memory is planned for, where there is one.
+    pub target: Option<Target>,
     /// How critical channels are found.
     pub method: Method,
     /// A route library to use instead of attributing.
@@ -107,8 +75,8 @@ impl RouteOptions {
     /// Fills in what the case file says; flags go before it.
     pub fn resolve(&self, source: &Source) -> Result<Wanted> {
         let case = &source.case.options;
-        // A size on the command line replaces a size of the other kind in the case file.
-        let given = self.keep.is_some() || self.max_drop.is_some() || self.max_macs.is_some();
+        // A size on the command line replaces a size of the other kind in the case file; limits are added.
+        let given = self.keep.is_some() || self.max_drop.is_some();
         let (keep, max_drop) = if given { (self.keep, self.max_drop) } else { (case.keep, case.max_drop) };
         if let Some(keep) = keep.filter(|k| !(*k > 0.0 && *k <= 1.0)) {
             return Diag::new("route/keep", "the share of channels to keep is out of range")
@@ -131,13 +99,35 @@ impl RouteOptions {
         Ok(Wanted {
             keep,
             max_drop,
-            max_macs: self.max_macs,
+            limits: self.limits(source)?,
+            target: None,
             method,
             library: self.library.clone(),
             refit: self.refit.or(case.refit).unwrap_or(true),
             finetune: self.finetune.resolve(source, seed)?,
             rejecting: None,
             seed,
+        })
+    }
+}
+
+impl RouteOptions {
+    /// The limits given, each by its flag or else by the case file.
+    fn limits(&self, source: &Source) -> Result<Limits> {
+        let case = &source.case.options;
+        let text = |amount: &Option<Amount>| amount.as_ref().map(ToString::to_string);
+        let macs = match self.max_macs {
+            Some(macs) => Some(macs),
+            None => limits::of_case::<MacLimit>(source, "max_macs", text(&case.max_macs))?,
+        };
+        let bytes = |flag: Option<ByteLimit>, key: &str, amount: &Option<Amount>| match flag {
+            Some(bytes) => Ok(Some(bytes)),
+            None => limits::of_case::<ByteLimit>(source, key, text(amount)),
+        };
+        Ok(Limits {
+            macs: macs.map(|m| m.count(source.graph.macs())),
+            flash: bytes(self.max_flash, "max_flash", &case.max_flash)?.map(|b| b.0),
+            ram: bytes(self.max_ram, "max_ram", &case.max_ram)?.map(|b| b.0),
         })
     }
 }
@@ -162,18 +152,17 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
     // The classes of a joint source are the wanted ones of its components.
     let whole =
         source.parts.is_empty() && options.rejecting.is_none() && classes.iter().copied().eq(0..source.graph.classes());
-    let limited = options.max_drop.is_some() || options.max_macs.is_some();
-    let keep = options.keep.or_else(|| (whole && !limited).then_some(1.0));
-    if keep == Some(1.0) {
+    let limited = options.max_drop.is_some() || options.limits.any();
+    if !limited && (options.keep == Some(1.0) || (whole && options.keep.is_none())) {
         let chosen_by = if options.keep.is_some() { "--keep" } else { "all classes wanted" };
         return uncut(source, classes, chosen_by);
     }
 
     source.calibration()?.require_classes(classes, &source.case.label_names)?;
     let relevance = relevance(source, classes, options, progress)?;
-    let cutter = Cutter { source, classes, relevance: &relevance, refit: options.refit, seed: options.seed };
-    let (widths, record) = match keep {
-        Some(keep) => {
+    let cutter = Cutter::new(source, classes, &relevance, options.refit, options.seed)?;
+    let (widths, record) = match options.keep {
+        Some(keep) if !limited => {
             let record = report::Route { refit: options.refit, ..report::Route::of(keep, "--keep") };
             (cutter.uniform(keep), record)
         }
@@ -181,7 +170,7 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
             progress.stage("search");
             reject::search(&cutter, options.rejecting.unwrap_or_default())?
         }
-        None => widths::search(&cutter, options, progress)?,
+        _ => widths::search(&cutter, options, progress)?,
     };
     progress.stage("assemble and refit");
     let route = cutter.route(&widths)?;

@@ -3,7 +3,11 @@
 use crate::data::{InputContract, Samples};
 use crate::diag::Result;
 use crate::exec::{Batch, Network, for_chunks};
+use crate::ir::op::Op;
 use crate::ir::{Graph, Shape};
+
+/// Smallest probability told apart from zero.
+const LEAST: f64 = 1e-12;
 
 /// Normalised samples as a batch.
 pub fn batch(contract: &InputContract, samples: &Samples, indices: &[usize]) -> Batch<f32> {
@@ -51,4 +55,33 @@ pub fn wanted(samples: &Samples, indices: &[usize], classes: &[usize]) -> Vec<us
 pub fn accuracy(predicted: &[usize], truth: &[usize]) -> f64 {
     let hits = predicted.iter().zip(truth).filter(|(p, t)| p == t).count();
     hits as f64 / truth.len().max(1) as f64
+}
+
+/// Whether the graph gives probabilities, not logits.
+pub fn is_softmax(graph: &Graph) -> bool {
+    graph.node(graph.output).op == Op::Softmax
+}
+
+/// Log-probabilities of `classes` among themselves, from logits or from probabilities.
+pub fn log_probabilities(row: &[f32], classes: &[usize], softmax: bool) -> Vec<f64> {
+    let logit = |&c: &usize| if softmax { f64::from(row[c]).max(LEAST).ln() } else { f64::from(row[c]) };
+    let logits: Vec<f64> = classes.iter().map(logit).collect();
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let total = logits.iter().map(|l| (l - largest).exp()).sum::<f64>().ln() + largest;
+    logits.iter().map(|l| (l - total).max(LEAST.ln())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_and_probabilities_say_the_same() {
+        let logits = [1.0_f32, -2.0, 0.5, 3.0];
+        let total: f32 = logits.iter().map(|l| l.exp()).sum();
+        let probabilities: Vec<f32> = logits.iter().map(|l| l.exp() / total).collect();
+        let (a, b) = (log_probabilities(&logits, &[2, 0], false), log_probabilities(&probabilities, &[2, 0], true));
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert!((a.iter().map(|l| l.exp()).sum::<f64>() - 1.0).abs() < 1e-12);
+    }
 }

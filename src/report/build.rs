@@ -64,10 +64,10 @@ pub struct Model {
 /// How the size was chosen.
 #[derive(Debug, Clone, Serialize)]
 pub struct Route {
-    /// Share of channels kept, of every group or, under `--max-macs`, of all together; 1 when nothing was cut.
+    /// Share of channels kept, of every group or, where widths were searched, of all together; 1 when nothing was cut.
     pub keep: f64,
-    /// Whether the size was asked for or searched.
-    pub chosen_by: &'static str,
+    /// How the size was asked for or found.
+    pub chosen_by: String,
     /// Whether weights were refitted.
     pub refit: bool,
     /// Networks judged on held-out calibration samples: share of channels kept, accuracy.
@@ -76,12 +76,25 @@ pub struct Route {
     pub held_out_base: Option<f64>,
     /// Multiply-accumulates allowed; `null` without such a limit.
     pub max_macs: Option<u64>,
+    /// Bytes of flash allowed; `null` without such a limit.
+    pub max_flash: Option<u64>,
+    /// Bytes of RAM allowed, for arena and input; `null` without such a limit.
+    pub max_ram: Option<u64>,
 }
 
 impl Route {
     /// A size that was not searched, and no refit.
-    pub fn of(keep: f64, chosen_by: &'static str) -> Self {
-        Self { keep, chosen_by, refit: false, tried: Vec::new(), held_out_base: None, max_macs: None }
+    pub fn of(keep: f64, chosen_by: impl Into<String>) -> Self {
+        Self {
+            keep,
+            chosen_by: chosen_by.into(),
+            refit: false,
+            tried: Vec::new(),
+            held_out_base: None,
+            max_macs: None,
+            max_flash: None,
+            max_ram: None,
+        }
     }
 }
 

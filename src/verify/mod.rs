@@ -200,6 +200,15 @@ pub fn verify(
     Ok(Verification { host, qemu, no_qemu: None, first, footprint: Some(device.footprint), no_footprint: None })
 }
 
+/// What the crate `name` made of `files` adds to a firmware for `target`; nothing is run.
+///
+/// # Errors
+/// The build errors of [`verify`]; `verify/no-rust-target` if the target's standard library is not installed.
+pub fn footprint(files: &[EmittedFile], name: &str, target: &Target, options: &Options) -> Result<Footprint> {
+    let copy = Copy::new(files, name, options.build_limit)?;
+    Ok(device_elf(&copy, target)?.footprint)
+}
+
 /// Reads an emitted crate from a folder: every file but those that builds leave behind.
 ///
 /// # Errors

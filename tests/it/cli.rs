@@ -164,7 +164,13 @@ const TABLE: &[Bad] = &[
     ("unknown target", |_| {}, "build case.toml --classes 0,1,2 --target nrf52840 --out out"),
     ("no target", |_| {}, "build case.toml --classes 0,1,2 --out out"),
     ("keep out of range", |_| {}, "build case.toml --classes 0,1,2 --target qemu-m4 --out out --keep 1.5"),
-    ("keep and max-drop", |_| {}, "build case.toml --classes 0,1,2 --target qemu-m4 --out out --keep 0.5 --max-drop 1"),
+    ("limit that is no number", |_| {}, "build case.toml --classes 0,1,2 --target qemu-m4 --out out --max-flash much"),
+    ("limit in the case file", |f| f.edit("case.toml", "[data]", "[build]\nmax_ram = \"30%\"\n\n[data]"), BUILD),
+    (
+        "limits that no network meets",
+        |_| {},
+        "build case.toml --classes 0,1,2 --target qemu-m4 --out out --max-macs 10 --max-ram 1",
+    ),
     ("does not fit", tiny_board, "build case.toml --classes 0,1,2 --target tiny.toml --out out --keep 1"),
     (
         "damaged library",

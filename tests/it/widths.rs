@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use fratc::data::Samples;
 use fratc::ir::Graph;
-use fratc::pipeline::{self, MacLimit, RouteOptions, Silent, Source};
+use fratc::pipeline::{self, ByteLimit, Limits, MacLimit, RouteOptions, Silent, Source};
 use fratc::qir::Provenance;
 use fratc::{quantize, sim};
 
-use crate::shared::shared;
+use crate::shared::{shared, tell};
 
 /// Case, class sets, share of the MACs allowed, points allowed below the masked source.
 const BARS: [(&str, &[&str], f64, f64); 7] = [
@@ -139,7 +139,95 @@ fn an_impossible_limit_names_the_least_possible() {
     let classes = source.classes(&options.classes).expect("classes");
     let wanted = options.resolve(&source).expect("options");
     let refused = pipeline::cut(&source, &classes, &wanted, &Silent).expect_err("too small");
-    assert_eq!(refused.code, "search/max-macs");
+    assert_eq!(refused.code, "search/infeasible");
+    let help = refused.help.expect("a way out");
+    assert!(help.contains("--max-macs "), "{help}");
+}
+
+#[test]
+fn limits_on_memory_hold_in_the_plan_of_the_program() {
+    let Some(path) = shared("cases/dscnn_kws.toml") else { return };
+    let source = source(&path);
+    let (flash, ram) = (14 << 10, 9 << 10);
+    let limits = (Some(ByteLimit(flash)), Some(ByteLimit(ram)));
+    let options = RouteOptions { max_flash: limits.0, max_ram: limits.1, ..options("Yes,No", None, None) };
+    let classes = source.classes(&options.classes).expect("classes");
+    let wanted = options.resolve(&source).expect("options");
+    let cut = pipeline::cut(&source, &classes, &wanted, &Silent).expect("cuts");
+    assert_eq!(cut.route.chosen_by, "least loss found within --max-flash, --max-ram");
+    assert_eq!((cut.route.max_flash, cut.route.max_ram), (Some(flash), Some(ram)));
+    let needs = |graph: &Graph| {
+        let noise = Samples::random(&source.case.input, 4, 1);
+        let (names, provenance) = (source.names(&classes), Provenance { models: Vec::new(), options: Vec::new() });
+        let program = quantize::quantize(
+            graph,
+            &source.case.input,
+            &noise,
+            "net",
+            &names,
+            provenance,
+            &quantize::Options::default(),
+        );
+        let plan = fratc::plan::plan(&program.expect("quantizes")).expect("plans");
+        [plan.sizes.weights_bytes + plan.sizes.tables_bytes, plan.arena_bytes + plan.input_bytes].map(|n| n as u64)
+    };
+    let [small_flash, small_ram] = needs(&cut.graph);
+    assert!(small_flash <= flash && small_ram <= ram, "{small_flash} B of flash, {small_ram} B of RAM");
+    // Neither limit holds for the whole network, and little room is left unused.
+    let whole = RouteOptions { keep: Some(1.0), ..options_of(&options) };
+    let whole = pipeline::cut(&source, &classes, &whole.resolve(&source).expect("options"), &Silent).expect("cuts");
+    let [whole_flash, whole_ram] = needs(&whole.graph);
+    assert!(whole_flash > flash && whole_ram > ram, "{whole_flash} B of flash, {whole_ram} B of RAM");
+    assert!(small_flash > flash * 8 / 10 || small_ram > ram * 8 / 10, "{small_flash} B of flash, {small_ram} B of RAM");
+}
+
+/// The same classes, no size and no limit.
+fn options_of(options: &RouteOptions) -> RouteOptions {
+    RouteOptions { classes: options.classes.clone(), ..RouteOptions::default() }
+}
+
+#[test]
+fn limits_combine_and_a_contradiction_names_what_is_nearest() {
+    let Some(path) = shared("cases/dscnn_kws.toml") else { return };
+    let source = source(&path);
+    let cut = |options: &RouteOptions| {
+        let classes = source.classes(&options.classes).expect("classes");
+        pipeline::cut(&source, &classes, &options.resolve(&source).expect("options"), &Silent)
+    };
+    // A ratio that is within the other limit is taken as it is.
+    let both = cut(&options("Yes,No", Some(0.25), Some(0.5))).expect("cuts");
+    assert_eq!(both.route.chosen_by, "--keep within --max-macs");
+    assert!(both.channels.values().all(|[kept, all]| *kept == all.div_ceil(4)), "{:?}", both.channels);
+    // Nothing lost at a tenth of the work: not with this network.
+    let refused =
+        cut(&RouteOptions { max_drop: Some(0.0), ..options("Yes,No", None, Some(0.1)) }).expect_err("too much");
+    assert_eq!((refused.code, refused.answer), ("search/infeasible", fratc::diag::Answer::No));
+    let help = refused.help.expect("a way out");
+    assert!(help.contains("--max-macs ") && help.contains("--max-drop "), "{help}");
+}
+
+#[test]
+fn a_case_file_sets_limits_and_flags_go_before_it() {
+    let Some(path) = shared("cases/dscnn_kws.toml") else { return };
+    let mut source = source(&path);
+    let text = std::fs::read_to_string(&path).expect("text");
+    let folder = path.parent().expect("folder").display().to_string();
+    let build = "\n[build]\nmax_flash = \"64k\"\nmax_ram = 20000\nmax_macs = \"30%\"\n";
+    let work = tempfile::tempdir().expect("temporary folder");
+    let case = work.path().join("case.toml");
+    std::fs::write(&case, text.replace("\"../", &format!("\"{folder}/../")) + build).expect("written");
+    source.case = fratc::data::Case::load(&case).expect("a case");
+    let limits = |options: &RouteOptions| options.resolve(&source).expect("options").limits;
+    let macs = MacLimit::Share(0.3).count(source.graph.macs());
+    let of_case = limits(&RouteOptions::default());
+    assert_eq!(of_case, Limits { macs: Some(macs), flash: Some(65_536), ram: Some(20_000) });
+    let flag = limits(&RouteOptions { max_ram: Some(ByteLimit(9)), ..RouteOptions::default() });
+    assert_eq!(flag, Limits { ram: Some(9), ..of_case });
+    std::fs::write(&case, text.replace("\"../", &format!("\"{folder}/../")) + "\n[build]\nmax_flash = \"much\"\n")
+        .expect("written");
+    source.case = fratc::data::Case::load(&case).expect("a case");
+    let refused = RouteOptions::default().resolve(&source).expect_err("not a number");
+    assert_eq!(refused.code, "route/limit");
 }
 
 #[test]
@@ -150,6 +238,12 @@ fn limits_are_read_as_counts_and_shares() {
     assert_eq!("50%".parse(), Ok(MacLimit::Share(0.5)));
     for wrong in ["", "M", "-1", "0", "0%", "101%", "nan", "2x", "µ"] {
         assert!(wrong.parse::<MacLimit>().is_err(), "{wrong:?}");
+    }
+    assert_eq!("65536".parse(), Ok(ByteLimit(65_536)));
+    assert_eq!("64k".parse(), Ok(ByteLimit(65_536)));
+    assert_eq!("0.5M".parse(), Ok(ByteLimit(524_288)));
+    for wrong in ["", "k", "-1", "0", "30%", "nan", "inf", "µ"] {
+        assert!(wrong.parse::<ByteLimit>().is_err(), "{wrong:?}");
     }
 }
 
@@ -202,5 +296,52 @@ fn widths_beside_one_ratio() {
             mean[0] / mean[2],
             mean[1] / mean[2]
         );
+    }
+}
+
+/// Cases and class sets for the default size. The rule was chosen by looking at the first three rows only.
+const DEFAULTS: [(&str, &[&str]); 7] = [
+    ("cnn_fmnist", &["2,4,6"]),
+    ("dscnn_kws", &["Up,Down,Stop"]),
+    ("dscnn_emnist", &["I,J,L"]),
+    ("dscnn_kws", &["Yes,No", "Go,Stop,Left,Right"]),
+    ("cnn_fmnist", &["0,1,2", "5,7,9"]),
+    ("resnet8_cifar10", &["cat,dog,horse", "airplane,ship"]),
+    ("incep_cifar", &["cat,dog"]),
+];
+
+/// The second table of docs/routes.md: `cargo test --release --test it -- --ignored --nocapture default_sizes`; with
+/// `FRATC_CASES=dscnn_kws` (comma-separated) only some of it.
+#[test]
+#[ignore = "a measurement of some ten minutes, not a check"]
+fn default_sizes() {
+    let only = std::env::var("FRATC_CASES").unwrap_or_default();
+    tell("| case | classes | MACs | source masked | float | int8 | seconds |");
+    for (name, sets) in DEFAULTS {
+        if !only.is_empty() && !only.split(',').any(|o| o == name) {
+            continue;
+        }
+        let Some(path) = shared(&format!("cases/{name}.toml")) else { return };
+        let source = source(&path);
+        let test = source.test.clone().expect("test split");
+        for set in sets {
+            let start = Instant::now();
+            let options = options(set, None, None);
+            let classes = source.classes(&options.classes).expect("classes");
+            let wanted = options.resolve(&source).expect("options");
+            let cut = pipeline::cut(&source, &classes, &wanted, &Silent).expect("cuts");
+            let seconds = start.elapsed().as_secs();
+            let masked = base(&source, &test, &classes);
+            let [float, int8] = accuracies(&source, &test, &classes, &cut.graph);
+            let share = cut.graph.macs() as f64 / source.graph.macs() as f64;
+            let points = |a: f64| (a - masked) * 100.0;
+            tell(&format!(
+                "| {name} | {set} | {:.1} % | {:.2} | {:+.2} | {:+.2} | {seconds} |",
+                share * 100.0,
+                masked * 100.0,
+                points(float),
+                points(int8)
+            ));
+        }
     }
 }

@@ -1,0 +1,170 @@
+//! What networks of given widths need: multiply-accumulates, flash and RAM as planned for the board.
+
+use crate::data::Samples;
+use crate::diag::{Diag, Result};
+use crate::ir::Graph;
+use crate::pipeline::Progress;
+use crate::pipeline::cutter::Cutter;
+use crate::pipeline::emit::{golden, random_inputs};
+use crate::pipeline::limits::Limits;
+use crate::plan::{self, Plan};
+use crate::qir::{Program, Provenance};
+use crate::target::Target;
+use crate::{emit, quantize, verify};
+
+/// Units of a combined cost per whole limit.
+const UNIT: f64 = 1e9;
+
+/// What multiply-accumulates count for beside limits that are not met, so that of two narrowings that help alike the
+/// one that saves more work is taken.
+const WORK: f64 = 0.02;
+
+/// Exponent of the smooth maximum over the steps of a plan: where two steps share the peak, narrowing one of them
+/// must count as progress.
+const SHARP: i32 = 12;
+
+/// What a network needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Need {
+    /// In the order and with the meaning of the limits; `None` where nobody asks.
+    pub(super) sizes: Limits,
+    /// A smooth stand-in for RAM, in bytes.
+    crowd: f64,
+}
+
+/// Measures needs.
+pub(super) struct Meter<'a> {
+    cutter: &'a Cutter<'a>,
+    pub(super) limits: Limits,
+    target: Option<&'a Target>,
+    /// Bytes of flash of the smallest network beyond weights and tables; other widths change it little.
+    code: u64,
+}
+
+impl<'a> Meter<'a> {
+    /// Measures the code once, by linking the network of widths `least`, if flash is limited.
+    pub(super) fn new(
+        cutter: &'a Cutter<'a>,
+        limits: Limits,
+        target: Option<&'a Target>,
+        least: &[usize],
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let mut meter = Self { cutter, limits, target, code: 0 };
+        if limits.flash.is_some() {
+            meter.code = meter.code(least, progress)?;
+        }
+        Ok(meter)
+    }
+
+    /// What the network of these widths needs.
+    pub(super) fn need(&self, widths: &[usize]) -> Result<Need> {
+        let graph = self.cutter.sliced(widths)?;
+        let mut need = Need { sizes: Limits { macs: Some(graph.macs()), flash: None, ram: None }, crowd: 0.0 };
+        if self.limits.flash.is_some() || self.limits.ram.is_some() {
+            let (_, plan) = self.planned(&graph)?;
+            let constants = plan.sizes.weights_bytes + plan.sizes.tables_bytes;
+            need.sizes.flash = Some(constants as u64 + self.code);
+            need.sizes.ram = Some((plan.arena_bytes + plan.input_bytes) as u64);
+            need.crowd = crowd(&plan);
+        }
+        Ok(need)
+    }
+
+    /// Whether every limit is met.
+    pub(super) fn fits(&self, widths: &[usize]) -> Result<bool> {
+        Ok(self.limits.exceeded(&self.need(widths)?.sizes).is_empty())
+    }
+
+    /// One number for all limits: multiply-accumulates if nothing else is limited, else by how much limits are
+    /// exceeded, with a little for the work.
+    pub(super) fn cost(&self, widths: &[usize]) -> Result<u64> {
+        let need = self.need(widths)?;
+        let Need { sizes: Limits { macs: Some(macs), flash, ram }, crowd } = need else { return Ok(0) };
+        if self.limits.flash.is_none() && self.limits.ram.is_none() {
+            return Ok(macs);
+        }
+        let over = |need: f64, limit: u64| (need / limit.max(1) as f64 - 1.0).max(0.0);
+        let mut cost = WORK * macs as f64 / self.cutter.source.graph.macs().max(1) as f64;
+        if let Some(limit) = self.limits.macs {
+            cost += over(macs as f64, limit);
+        }
+        if let (Some(limit), Some(flash)) = (self.limits.flash, flash) {
+            cost += over(flash as f64, limit);
+        }
+        if let (Some(limit), Some(ram)) = (self.limits.ram, ram)
+            && ram > limit
+        {
+            cost += crowd / limit.max(1) as f64;
+        }
+        Ok((cost * UNIT) as u64)
+    }
+
+    /// The int8 program and its plan for the board. Sizes do not depend on the values of weights or ranges, so one
+    /// input of noise is calibration enough; what simplification may take away later makes the program smaller only.
+    fn planned(&self, graph: &Graph) -> Result<(Program, Plan)> {
+        let Cutter { source, classes, .. } = *self.cutter;
+        let options = quantize::Options { range_samples: 1, correction_samples: 0 };
+        let program = quantize::quantize(
+            graph,
+            &source.case.input,
+            &Samples::random(&source.case.input, 1, self.cutter.seed),
+            "sizes",
+            &source.names(classes),
+            Provenance { models: Vec::new(), options: Vec::new() },
+            &options,
+        )?;
+        let plan = match self.target {
+            Some(target) => plan::plan_for(&program, target)?,
+            None => plan::plan(&program)?,
+        };
+        Ok((program, plan))
+    }
+
+    /// Bytes that the network of these widths adds to a firmware for the board beyond weights and tables: code, class
+    /// names, alignment. 0, with a word to the user, where nothing can be linked.
+    fn code(&self, widths: &[usize], progress: &dyn Progress) -> Result<u64> {
+        let Some(target) = self.target else {
+            progress.note("--max-flash counts weights and tables only: there is no board to compile the code for");
+            return Ok(0);
+        };
+        let (program, plan) = self.planned(&self.cutter.sliced(widths)?)?;
+        let samples = golden(&program, &random_inputs(&program, 1));
+        let files = emit::emit(&program, &plan, target, &emit::Options { samples, ..emit::Options::default() })?;
+        let constants = (plan.sizes.weights_bytes + plan.sizes.tables_bytes) as u64;
+        match verify::footprint(&files, &program.name, target, &verify::Options::default()) {
+            Ok(footprint) => Ok(footprint.total_bytes.saturating_sub(constants)),
+            Err(diag) if diag.code == "verify/no-rust-target" => {
+                progress.note(&format!("--max-flash counts weights and tables only: {}", diag.what));
+                Ok(0)
+            }
+            Err(diag) => Err(diag),
+        }
+    }
+}
+
+/// A smooth maximum, over the steps of the plan, of the bytes alive.
+fn crowd(plan: &Plan) -> f64 {
+    let alive = |step: usize| -> f64 {
+        let tensors = plan.placements.iter().filter(|p| (p.first_step..=p.last_step).contains(&step));
+        let scratch = plan.steps[step].scratch.map_or(0, |s| s.bytes);
+        (tensors.map(|p| p.bytes).sum::<usize>() + scratch) as f64
+    };
+    let total: f64 = (0..plan.steps.len()).map(|step| alive(step).powi(SHARP)).sum();
+    total.powf(1.0 / f64::from(SHARP)) + plan.input_bytes as f64
+}
+
+/// The error of a search that no network can satisfy: every limit in the way, and the least that it could be.
+pub(super) fn infeasible(what: &str, exceeded: &[(&'static str, u64, u64)], more: Option<String>) -> Box<Diag> {
+    let list = |f: &dyn Fn(&(&str, u64, u64)) -> String| exceeded.iter().map(f).collect::<Vec<_>>().join(", ");
+    let way_out = list(&|(flag, _, need)| format!("{flag} {need}"));
+    let way_out = more.map_or_else(|| way_out.clone(), |more| format!("{way_out} holds it; or {more}"));
+    Box::new(
+        Diag::no("search/infeasible", what)
+            .expected(
+                list(&|(flag, limit, _)| format!("{flag} {limit}")),
+                list(&|(flag, _, need)| format!("{need} for {flag}")),
+            )
+            .help(format!("nearest that is possible: {way_out}")),
+    )
+}
