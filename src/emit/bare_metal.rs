@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn one_memory_of_each_kind() {
         insta::assert_snapshot!(memory_x(&target("nucleo-f411re")), @r#"
-        /* nucleo-f411re: ST STM32F411RE. */
+        /* nucleo-f411re: ST STM32F411xE. */
         MEMORY
         {
           FLASH (rx) : ORIGIN = 0x08000000, LENGTH = 512K
