@@ -148,7 +148,7 @@ fn an_impossible_limit_names_the_least_possible() {
 fn limits_on_memory_hold_in_the_plan_of_the_program() {
     let Some(path) = shared("cases/dscnn_kws.toml") else { return };
     let source = source(&path);
-    let (flash, ram) = (14 << 10, 9 << 10);
+    let (flash, ram) = (14 << 10, 7 << 10);
     let limits = (Some(ByteLimit(flash)), Some(ByteLimit(ram)));
     let options = RouteOptions { max_flash: limits.0, max_ram: limits.1, ..options("Yes,No", None, None) };
     let classes = source.classes(&options.classes).expect("classes");
