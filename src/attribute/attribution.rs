@@ -151,7 +151,9 @@ impl<'a> Attribution<'a> {
         let rows = |channels| vec![vec![0.0; channels]; self.source.classes.len()];
         let mut links = self.layers.clone();
         for class in (0..manifest.selected.len()).filter(|&class| !manifest.selected[class].is_empty()) {
-            links.iter_mut().for_each(|layer| layer.begin(class));
+            for layer in &mut links {
+                layer.begin(class);
+            }
         }
         Totals { scores: self.groups.groups.iter().map(|g| rows(g.channels)).collect(), links }
     }

@@ -156,5 +156,5 @@ fn record_labels(path: &Path, record: Record, contract: &InputContract, names: u
             .map_err(|e| file::unreadable(path, &e))?;
         found.push(i128::from(head[record.label_byte]));
     }
-    labels::checked(found.into_iter(), names, "record").map_err(|d| Box::new(d.at(&place)))
+    labels::checked(found, names, "record").map_err(|d| Box::new(d.at(&place)))
 }

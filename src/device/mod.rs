@@ -18,6 +18,7 @@ pub use place::Place;
 use crate::diag::Diag;
 
 /// A failure of candle, which says on one line what it was.
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn failed(error: candle_core::Error) -> Box<Diag> {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();

@@ -62,11 +62,11 @@ mod tests {
     }
 
     fn to_bytes(relevance: &Relevance) -> Vec<u8> {
-        FRAME.to_bytes(relevance).expect("encodes")
+        FRAME.seal(relevance).expect("encodes")
     }
 
     fn from_bytes(bytes: &[u8]) -> std::result::Result<Relevance, Diag> {
-        FRAME.from_bytes(bytes, Relevance::verify)
+        FRAME.unseal(bytes, Relevance::verify)
     }
 
     fn code(bytes: &[u8]) -> &'static str {

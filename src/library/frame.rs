@@ -35,7 +35,7 @@ pub struct Frame {
 impl Frame {
     /// Writes `table` to `path`, whole or not at all.
     pub fn save<T: Serialize>(&self, table: &T, path: &Path) -> Result<()> {
-        crate::output::write_file(path, &self.to_bytes(table)?)
+        crate::output::write_file(path, &self.seal(table)?)
     }
 
     /// Reads the table of `path`; one that `check` refuses is damaged.
@@ -45,10 +45,10 @@ impl Frame {
                 .at(path.display())
                 .help("write one with `fratc attribute`")
         })?;
-        self.from_bytes(&bytes, check).map_err(|d| Box::new(d.at(path.display())))
+        self.unseal(&bytes, check).map_err(|d| Box::new(d.at(path.display())))
     }
 
-    pub(super) fn to_bytes<T: Serialize>(&self, table: &T) -> Result<Vec<u8>> {
+    pub(super) fn seal<T: Serialize>(&self, table: &T) -> Result<Vec<u8>> {
         let payload = postcard::to_stdvec(table)
             .map_err(|e| Diag::new("library/encode", format!("cannot encode the {}: {e}", self.what)))?;
         let mut bytes = Vec::with_capacity(HEADER + payload.len());
@@ -60,7 +60,7 @@ impl Frame {
         Ok(bytes)
     }
 
-    pub(super) fn from_bytes<T: DeserializeOwned>(
+    pub(super) fn unseal<T: DeserializeOwned>(
         &self,
         bytes: &[u8],
         check: impl Fn(&T) -> Result<()>,

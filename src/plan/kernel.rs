@@ -89,7 +89,7 @@ impl Kernel {
         match self {
             Self::Portable => "portable",
             Self::DspConv => "dsp conv",
-            Self::DspConvWide => "dsp conv, 16-bit weights",
+            Self::DspConvWide => "dsp conv of 16-bit weights",
             Self::DspWinograd => "dsp winograd",
             Self::DspRows => "dsp rows",
             Self::DspDepthwise => "dsp depthwise",

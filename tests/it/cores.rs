@@ -3,6 +3,7 @@
 
 mod check;
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -44,7 +45,7 @@ fn instructions_in_qemu() {
         std::fs::write(path, text).expect("kernel");
         let module = name.trim_end_matches("/mod.rs").trim_end_matches(".rs");
         if !module.contains('/') {
-            modules.push_str(&format!("pub mod {module};\n"));
+            let _ = writeln!(modules, "pub mod {module};");
         }
     }
     std::fs::write(dir.join("kernels/mod.rs"), modules).expect("kernels");

@@ -10,6 +10,7 @@ use fratc::ir::{onnx, pass};
 
 use crate::assemble::difference;
 use crate::random_graph::{Random, random_masks};
+use crate::shared::tell;
 
 /// The whole way for one network: `classes` outputs, of which three are attributed on two images each.
 fn through(name: &str, classes: usize, side: usize) {
@@ -29,14 +30,14 @@ fn through(name: &str, classes: usize, side: usize) {
     let scored = table.groups.iter().filter(|g| g.scores[0].iter().any(|&s| s > 0.0)).count();
     let masks = random_masks(&groups, &mut random);
     let far = difference(&graph, masks, &[2, 0, 1], &mut random, 1);
-    eprintln!(
+    tell(&format!(
         "{name}: {} nodes, {:.1} M parameters, {:.2} G multiply-accumulates, {scored} of {} groups scored, sliced against \
          masked {far:.1e}",
         graph.nodes.len(),
         graph.params() as f64 / 1e6,
         graph.macs() as f64 / 1e9,
         groups.groups.len(),
-    );
+    ));
     assert!(far < 1e-5, "{name}: the sliced network is {far:.1e} from the masked one");
     assert!(scored > groups.groups.len() / 2, "{name}: only {scored} groups have scores");
 }

@@ -8,7 +8,7 @@ use fratc::data::{Case, SampleSet};
 use fratc::device::Place;
 use fratc::ir::groups::channel_groups;
 
-use crate::shared::shared;
+use crate::shared::{shared, tell};
 
 fn fratc(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fratc")).current_dir(dir).args(args).output().expect("fratc starts")
@@ -41,9 +41,10 @@ fn demo_case(dir: &Path, images: usize, seed: u8) -> PathBuf {
     }
     std::fs::write(dir.join("records.bin"), records).expect("written");
     let text = format!(
-        "[model]\npath = {model:?}\n[input]\nkind = \"image\"\nshape = [24, 24, 1]\nscale = 0.00392156862745098\n\
+        "[model]\npath = \"{}\"\n[input]\nkind = \"image\"\nshape = [24, 24, 1]\nscale = 0.00392156862745098\n\
          [data]\nlabels = \"labels.txt\"\ncalibration = {{ format = \"records\", path = \"records.bin\", label_bytes = 1, dtype = \"u8\", \
-         shape = [24, 24, 1], layout = \"hwc\" }}\n"
+         shape = [24, 24, 1], layout = \"hwc\" }}\n",
+        model.display()
     );
     let path = dir.join("case.toml");
     std::fs::write(&path, text).expect("written");
@@ -214,6 +215,6 @@ fn peak(images: usize) -> u64 {
 #[cfg(target_os = "linux")]
 fn a_hundred_times_the_images_take_the_same_memory() {
     let (few, many) = (peak(1_000 / 16), peak(100_000 / 16));
-    eprintln!("peak memory: {few} KiB for 1,000 images, {many} KiB for 100,000");
+    tell(&format!("peak memory: {few} KiB for 1,000 images, {many} KiB for 100,000"));
     assert!(few.abs_diff(many) * 20 <= few, "more than 5 % apart");
 }

@@ -59,12 +59,10 @@ pub(super) fn packed(
         | Kernel::ScalarV6m
         | Kernel::Portable => {
             let PadValue::Uniform(pad) = &conv.pad else { return None };
-            let Some(bias) = bias.as_deref().or(match &conv.bias {
+            let bias = bias.as_deref().or(match &conv.bias {
                 Bias::Channel(bias) => Some(&bias[..]),
                 Bias::Border { .. } => None,
-            }) else {
-                return None;
-            };
+            })?;
             function.i32_table(context, "BIAS", bias);
             let _ = writeln!(fields, "        bias: &BIAS,\n        pad: {pad},");
         }

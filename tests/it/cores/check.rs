@@ -91,7 +91,6 @@ fn axis(random: &mut Random) -> [usize; 6] {
 }
 
 /// One convolution of a random shape; whether both kernels agree.
-#[expect(clippy::large_stack_arrays, reason = "this also runs as firmware, which has no heap")]
 #[inline(never)]
 fn case(random: &mut Random, core: Core) -> bool {
     let (vertical, horizontal) = (axis(random), axis(random));
@@ -109,7 +108,9 @@ fn case(random: &mut Random, core: Core) -> bool {
     let count = core.pack(weights, values, &mut words);
     let words = &words[..count];
     let mut biases = [0; 11];
-    biases.iter_mut().for_each(|bias| *bias = random.int(-30_000, 30_000));
+    for bias in &mut biases {
+        *bias = random.int(-30_000, 30_000);
+    }
     let biases = &biases[..filters];
     // A sum of n products is about 5000 · √n: outputs spread over the whole of i8, or leave it.
     let mut root = 1;
@@ -118,7 +119,9 @@ fn case(random: &mut Random, core: Core) -> bool {
     }
     let (shift, unit) = (random.int(0, 6).saturating_sub(4).max(0) as u32, (1 << 20) / root * 80);
     let mut multipliers = [0; 11];
-    multipliers.iter_mut().for_each(|m| *m = random.int(unit / 2, unit) >> shift);
+    for multiplier in &mut multipliers {
+        *multiplier = random.int(unit / 2, unit) >> shift;
+    }
     let zero_point = random.int(-128, 127);
     let (min, max) = match random.int(0, 3) {
         0 => (random.int(-128, 0), random.int(1, 127)),

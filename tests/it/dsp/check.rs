@@ -127,6 +127,7 @@ fn pack_pairs(weights: &[i8], values: usize, wide: bool, words: &mut [i32]) -> u
 
 /// One convolution of a random shape; whether both kernels agree.
 #[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "this also runs as firmware, which has no heap")]
 pub fn conv_case(random: &mut Random) -> bool {
     let (mut vertical, mut horizontal) = (axis(random), axis(random));
     if random.int(0, 7) == 0 {
@@ -304,6 +305,7 @@ fn winograd_pack(weights: &[i8], biases: &[i32], channels: usize, words: &mut [i
 
 /// One 3×3 convolution of a random shape in Winograd's form; whether both kernels agree.
 #[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "this also runs as firmware, which has no heap")]
 pub fn winograd_case(random: &mut Random) -> bool {
     let channels = 4 * random.size(1, 6);
     let filters = random.size(2, 7);
