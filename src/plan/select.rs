@@ -2,8 +2,8 @@
 //!
 //! Every layer's choice counts towards three sums: estimated instructions (`cost`), flash (constants exactly, code as
 //! estimated, once for each form of kernel in use) and RAM (the largest step: tensors alive, scratch memory, the input).
-//! Starting from the fastest, the smallest and the leanest choice, single layers are changed as long as that makes the
-//! whole better; of the three ends the best is taken. The same program and options give the same choice everywhere.
+//! Starting from the fastest, the smallest and the leanest choice, and from each kernel wherever it can run, single layers
+//! are changed as long as that makes the whole better; of all ends the best is taken. The same program and options give the same choice everywhere.
 
 use super::cost::{self, Candidate};
 use super::{ALIGN, Kernel};
@@ -98,11 +98,19 @@ impl<'a> Choice<'a> {
             self.candidates.iter().map(least).collect()
         };
         let instructions = |c: &Candidate| c.instructions.unwrap_or(UNKNOWN);
-        let starts = [
+        let mut starts = vec![
             by(&|c| [instructions(c), (c.weights + c.tables) as u64]),
             by(&|c| [(c.weights + c.tables) as u64, instructions(c)]),
             by(&|c| [c.scratch as u64, instructions(c)]),
         ];
+        // One kernel wherever it can run: its code is paid for once, which no change of a single layer finds out.
+        let mut all: Vec<Kernel> = Vec::new();
+        for candidate in self.candidates.iter().flatten() {
+            if !all.contains(&candidate.kernel) {
+                all.push(candidate.kernel);
+            }
+        }
+        starts.extend(all.into_iter().map(|kernel| by(&|c| [u64::from(c.kernel != kernel), instructions(c)])));
         let best = starts.into_iter().map(|start| self.improved(start)).min_by_key(|chosen| self.key(chosen));
         let best = best.unwrap_or_default();
         best.iter().zip(&self.candidates).map(|(&i, all)| all[i].kernel).collect()
