@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::pipeline::{
-    ByteLimit, FinetuneOptions, From, HeadScale, MacLimit, Method, Optimize, PlanChoice, RouteOptions,
+    ByteLimit, FinetuneOptions, From, HeadScale, MacLimit, Method, Optimize, PlanChoice, RouteOptions, SubjectOptions,
 };
 
 /// Which channels are critical for a class.
@@ -180,5 +180,44 @@ impl RouteArgs {
             },
             seed: self.seed,
         }
+    }
+}
+
+/// The program that `plan` and `bench` look at.
+#[derive(Debug, Args)]
+pub struct SubjectArgs {
+    /// Case file, int8 program (`fratc quantize`), or folder of an emitted crate, which is taken as it is
+    pub input: PathBuf,
+    /// Board or emulated machine (see `fratc targets`), or the path of a target file [default: the case's or the
+    /// crate's]
+    #[arg(long)]
+    target: Option<String>,
+    /// What kernels are chosen for; a crate has its own [default: speed]
+    #[arg(long, value_enum)]
+    optimize: Option<OptimizeArg>,
+    #[command(flatten)]
+    route: RouteArgs,
+    /// Calibrate on N random inputs: for models without data
+    #[arg(long, value_name = "N")]
+    random_calibration: Option<usize>,
+    /// Leave the program as it is: keep channels that are constant or unread (for comparison)
+    #[arg(long)]
+    no_simplify: bool,
+}
+
+impl SubjectArgs {
+    /// As the pipeline takes it.
+    pub fn subject(&self) -> SubjectOptions {
+        SubjectOptions {
+            route: self.route.options(),
+            target: self.target.clone(),
+            random_calibration: self.random_calibration,
+            simplify: !self.no_simplify,
+        }
+    }
+
+    /// As the planner takes it.
+    pub fn plan(&self) -> PlanChoice {
+        OptimizeArg::options(self.optimize)
     }
 }

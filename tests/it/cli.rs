@@ -7,21 +7,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 
-use fratc::data::Samples;
-use fratc::demo::{self, DemoCase};
+use fratc::demo;
+
+use crate::demo_case::{self, drawn, first};
 
 fn fratc() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fratc"));
     command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
     command
-}
-
-/// The demo's samples, drawn once for all fixtures.
-fn drawn() -> &'static DemoCase {
-    static CASE: OnceLock<DemoCase> = OnceLock::new();
-    CASE.get_or_init(demo::case)
 }
 
 /// A folder with a small model, its data and a case file, to be spoiled in one place at a time.
@@ -33,31 +27,9 @@ impl Fixture {
     fn new() -> Self {
         let fixture = Self { dir: tempfile::tempdir().expect("temporary folder") };
         let demo = drawn();
-        fixture.write("net.onnx", demo::model_bytes());
-        fixture.write("labels.txt", demo.label_names.join("\n").as_bytes());
-        fixture.write("calib.bin", &records(&demo.calibration, 8));
-        fixture.write("test.bin", &records(&demo.test, 4));
-        fixture.write("case.toml", Self::case().as_bytes());
+        let (calibration, test) = (first(&demo.calibration, 8), first(&demo.test, 4));
+        demo_case::write(fixture.dir.path(), "case.toml", &[("calibration", &calibration), ("test", &test)]);
         fixture
-    }
-
-    fn case() -> String {
-        let input = &drawn().input;
-        let [h, w, c] = input.shape;
-        let split = |file: &str| {
-            format!(
-                "{{ format = \"records\", path = \"{file}\", label_bytes = 1, dtype = \"u8\", shape = [{h}, {w}, {c}], layout = \"hwc\" }}"
-            )
-        };
-        format!(
-            "[model]\npath = \"net.onnx\"\n\n[input]\nkind = \"image\"\nshape = [{h}, {w}, {c}]\nscale = {}\nmean = {:?}\nstd = {:?}\n\n\
-             [data]\nlabels = \"labels.txt\"\ncalibration = {}\ntest = {}\n",
-            input.scale,
-            input.mean,
-            input.std,
-            split("calib.bin"),
-            split("test.bin"),
-        )
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -83,21 +55,6 @@ impl Fixture {
         names.sort();
         names
     }
-}
-
-/// The first `per_class` samples of every class as label byte and raw bytes.
-fn records(samples: &Samples, per_class: usize) -> Vec<u8> {
-    let mut seen = std::collections::BTreeMap::new();
-    let mut out = Vec::new();
-    for i in 0..samples.len() {
-        let n = seen.entry(samples.labels[i]).or_insert(0);
-        if *n < per_class {
-            *n += 1;
-            out.push(samples.labels[i] as u8);
-            out.extend_from_slice(samples.sample(i));
-        }
-    }
-    out
 }
 
 const BUILD: &str = "build case.toml --classes 0,1,2 --target qemu-m4 --out out";
@@ -142,9 +99,9 @@ const TABLE: &[Bad] = &[
     (
         "label out of range",
         |f| {
-            let mut b = fs::read(f.path("calib.bin")).expect("read");
+            let mut b = fs::read(f.path("calibration.bin")).expect("read");
             b[0] = 200;
-            f.write("calib.bin", &b);
+            f.write("calibration.bin", &b);
         },
         BUILD,
     ),
@@ -219,8 +176,8 @@ fn read_only(f: &Fixture) {
 
 fn without_class(f: &Fixture, class: u8) {
     let record = 1 + drawn().input.shape.iter().product::<usize>();
-    let bytes = fs::read(f.path("calib.bin")).expect("read");
-    f.write("calib.bin", &bytes.chunks(record).filter(|r| r[0] != class).collect::<Vec<_>>().concat());
+    let bytes = fs::read(f.path("calibration.bin")).expect("read");
+    f.write("calibration.bin", &bytes.chunks(record).filter(|r| r[0] != class).collect::<Vec<_>>().concat());
 }
 
 fn corrupt_image(f: &Fixture) {
@@ -229,7 +186,7 @@ fn corrupt_image(f: &Fixture) {
         fs::create_dir_all(&dir).expect("made");
         fs::write(dir.join("a.png"), b"\x89PNG\r\n\x1a\nbroken").expect("written");
     }
-    let case = Fixture::case();
+    let case = fs::read_to_string(f.path("case.toml")).expect("text");
     let line = case.lines().find(|l| l.starts_with("calibration")).expect("line").to_string();
     f.edit("case.toml", &line, "calibration = { format = \"folder\", path = \"pics\" }");
 }

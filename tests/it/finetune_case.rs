@@ -12,6 +12,7 @@ use fratc::pipeline::{AssembleOptions, FinetuneOptions, RouteOptions, Silent, So
 use fratc::report::Finetune;
 use fratc::{demo, load};
 
+use crate::demo_case::{self, records};
 use crate::shared::{shared, tell};
 
 const CLASSES: [usize; 3] = [3, 7, 11];
@@ -24,27 +25,10 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let fixture = Self { dir: tempfile::tempdir().expect("temporary folder") };
-        let demo = demo::case();
-        fixture.write("net.onnx", demo::model_bytes());
-        fixture.write("labels.txt", demo.label_names.join("\n").as_bytes());
-        fixture.write("calib.bin", &records(&calibration()));
-        fixture.write("train.bin", &records(&train()));
-        let [h, w, c] = demo.input.shape;
-        let split = |file: &str| {
-            format!(
-                "{{ format = \"records\", path = \"{file}\", label_bytes = 1, dtype = \"u8\", shape = [{h}, {w}, {c}], layout = \"hwc\" }}"
-            )
-        };
-        let text = format!(
-            "[model]\npath = \"net.onnx\"\n[input]\nkind = \"image\"\nshape = [{h}, {w}, {c}]\nscale = {}\nmean = {:?}\nstd = {:?}\n\
-             [data]\nlabels = \"labels.txt\"\ncalibration = {}\ntrain = {}\n[build]\nkeep = 0.25\n",
-            demo.input.scale,
-            demo.input.mean,
-            demo.input.std,
-            split("calib.bin"),
-            split("train.bin"),
-        );
-        fixture.write("case.toml", text.as_bytes());
+        let splits = [("calibration", &calibration()), ("train", &train())];
+        demo_case::write(fixture.dir.path(), "case.toml", &splits);
+        let case = fs::read_to_string(fixture.path("case.toml")).expect("text");
+        fixture.write("case.toml", format!("{case}[build]\nkeep = 0.25\n").as_bytes());
         fixture
     }
 
@@ -70,11 +54,6 @@ fn train() -> Samples {
     let all = demo::samples(160, demo::TRAIN_SEED + 500);
     let some: Vec<usize> = (0..all.len()).filter(|&i| [3, 7, 11, 12].contains(&all.labels[i])).collect();
     all.select(&some)
-}
-
-/// Label byte and raw bytes of every sample.
-fn records(samples: &Samples) -> Vec<u8> {
-    (0..samples.len()).flat_map(|i| [&[samples.labels[i] as u8], samples.sample(i)].concat()).collect()
 }
 
 fn epochs(n: usize) -> FinetuneOptions {

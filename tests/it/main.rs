@@ -11,6 +11,7 @@ mod cores;
 mod counts;
 mod data;
 mod demo;
+mod demo_case;
 mod device;
 mod dsp;
 mod emit;

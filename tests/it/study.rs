@@ -4,47 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use fratc::data::Samples;
-use fratc::demo;
-
-fn records(samples: &Samples, per_class: usize) -> Vec<u8> {
-    let mut seen = std::collections::BTreeMap::new();
-    let mut out = Vec::new();
-    for i in 0..samples.len() {
-        let n = seen.entry(samples.labels[i]).or_insert(0);
-        if *n < per_class {
-            *n += 1;
-            out.push(samples.labels[i] as u8);
-            out.extend_from_slice(samples.sample(i));
-        }
-    }
-    out
-}
+use crate::demo_case::{self, first};
 
 fn fixture(dir: &Path) {
-    let demo = demo::case();
-    fs::write(dir.join("net.onnx"), demo::model_bytes()).expect("written");
-    fs::write(dir.join("labels.txt"), demo.label_names.join("\n")).expect("written");
-    fs::write(dir.join("calib.bin"), records(&demo.calibration, 12)).expect("written");
-    fs::write(dir.join("test.bin"), records(&demo.test, 8)).expect("written");
-    let input = &demo.input;
-    let split = |file: &str| {
-        format!(
-            "{{ format = \"records\", path = \"{file}\", label_bytes = 1, dtype = \"u8\", shape = {:?}, layout = \"hwc\" }}",
-            input.shape
-        )
-    };
-    let case = format!(
-        "[model]\npath = \"net.onnx\"\n[input]\nkind = \"image\"\nshape = {:?}\nscale = {}\nmean = {:?}\nstd = {:?}\n\
-         [data]\nlabels = \"labels.txt\"\ncalibration = {}\ntest = {}\n",
-        input.shape,
-        input.scale,
-        input.mean,
-        input.std,
-        split("calib.bin"),
-        split("test.bin")
-    );
-    fs::write(dir.join("markers.toml"), case).expect("written");
+    let demo = demo_case::drawn();
+    let (calibration, test) = (first(&demo.calibration, 12), first(&demo.test, 8));
+    demo_case::write(dir, "markers.toml", &[("calibration", &calibration), ("test", &test)]);
 }
 
 fn fratc(dir: &Path, words: &str) -> Output {
