@@ -10,16 +10,21 @@
 //! The logits are cut by slicing where [`Groups::sliceable_head`] allows it (the usual case); otherwise the
 //! head stays whole and a dense layer of zeros and ones picks the classes.
 //!
+//! Groups may lose all their channels: then residual blocks, gates and branches go as a whole (`fates`).
+//!
 //! [`join`] puts networks of several sources side by side as branches of one.
 
+mod fates;
 mod join;
 mod keep;
 mod slice;
 
+pub use fates::{may_vanish, settle};
 pub use join::{Branch, Joined, heads, join};
 
 use std::collections::BTreeSet;
 
+use crate::assemble::fates::Fate;
 use crate::assemble::keep::Kept;
 use crate::diag::{Diag, Result};
 use crate::ir::groups::Groups;
@@ -41,7 +46,8 @@ pub fn assemble(source: &Graph, groups: &Groups, route: &Route, classes: &[usize
     check_classes(source, classes)?;
     route.check(groups)?;
     let kept = Kept::new(source, groups, route, classes);
-    let live = live_nodes(source);
+    let fates = fates::fates(source, &kept)?;
+    let live = fates::live(source, &fates);
     let logits = source.logits();
     let mut graph = Graph { nodes: Vec::new(), output: NodeId(0) };
     let mut origins: Vec<Origin> = Vec::new();
@@ -55,12 +61,21 @@ pub fn assemble(source: &Graph, groups: &Groups, route: &Route, classes: &[usize
             origins.push(Origin { source: Some(id), channels, features: Vec::new() });
             new_id[id.index()] = Some(graph.input());
         } else {
-            let inputs: Vec<NodeId> = node.inputs.iter().filter_map(|i| new_id[i.index()]).collect();
+            let (op, inputs) = match &fates[id.index()] {
+                Fate::Gone | Fate::Constant(_) => continue,
+                Fate::Same(other) => {
+                    new_id[id.index()] = new_id[other.index()];
+                    continue;
+                }
+                Fate::Maps(other, affine) => (Some(Op::Affine(affine.clone())), vec![*other]),
+                Fate::Stays => (None, node.inputs.clone()),
+            };
             let features = match node.op {
                 Op::Conv(_) | Op::Dense(_) => kept.of(node.inputs[0]).to_vec(),
                 _ => Vec::new(),
             };
-            let op = slice::slice_op(&node.op, &channels, &features);
+            let op = op.unwrap_or_else(|| slice::slice_op(&node.op, &channels, &features));
+            let inputs: Vec<NodeId> = inputs.iter().filter_map(|i| new_id[i.index()]).collect();
             new_id[id.index()] = Some(graph.push(node.name.as_str(), op, &inputs)?);
             origins.push(Origin { source: Some(id), channels, features });
         }
@@ -99,19 +114,6 @@ fn check_classes(source: &Graph, classes: &[usize]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Nodes that the output needs; the output is the last of them.
-fn live_nodes(graph: &Graph) -> Vec<bool> {
-    let mut live = vec![false; graph.nodes.len()];
-    live[graph.input().index()] = true;
-    live[graph.output.index()] = true;
-    for id in graph.ids().rev() {
-        if live[id.index()] {
-            graph.node(id).inputs.iter().for_each(|i| live[i.index()] = true);
-        }
-    }
-    live
 }
 
 /// Appends a dense layer that copies the logits of `classes`.

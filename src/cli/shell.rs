@@ -148,6 +148,16 @@ impl Progress for Shell {
         }
     }
 
+    fn steps(&self, done: usize, total: usize) {
+        let state = self.state();
+        if let (Some(bar), Some((name, start))) = (&state.bar, &state.current) {
+            let left = start.elapsed().as_secs_f64() * (total - done.min(total)) as f64 / done.max(1) as f64;
+            let full = (20 * done / total.max(1)).min(20);
+            let drawn = format!("{}{}", "█".repeat(full), "░".repeat(20 - full));
+            bar.set_message(format!("{name} {drawn} {done}/{total}, {:.0} min left", left / 60.0));
+        }
+    }
+
     fn note(&self, text: &str) {
         if !self.quiet {
             self.state().line(&format!("note: {text}"));

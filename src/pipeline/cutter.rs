@@ -2,22 +2,26 @@
 
 use std::ops::Range;
 
-use crate::assemble::assemble;
+use crate::assemble::{Assembled, assemble, settle};
+use crate::data::Samples;
 use crate::diag::Result;
 use crate::ir::Graph;
 use crate::ir::groups::{Group, GroupKind};
 use crate::library::Relevance;
 use crate::pipeline::calibration::of_classes;
-use crate::pipeline::{Source, score};
-use crate::refit::{self, RefitOptions};
+use crate::pipeline::{Source, score, views};
+use crate::refit::{self, RefitOptions, Views};
 use crate::route;
 
 /// Samples of a quick fit at most: enough to tell sizes apart.
 const QUICK_SAMPLES: usize = 240;
 
+/// Ratios that one-ratio networks are tried at, per unit: finer than a channel of any group of 64.
+const RATIOS: usize = 128;
+
 /// How carefully to fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effort {
+pub(crate) enum Effort {
     /// To compare sizes.
     Quick,
     /// To keep.
@@ -25,20 +29,26 @@ pub(super) enum Effort {
 }
 
 /// Everything that stays the same from one size to the next.
-pub(super) struct Cutter<'a> {
-    pub(super) source: &'a Source,
-    pub(super) classes: &'a [usize],
-    pub(super) relevance: &'a Relevance,
-    pub(super) refit: bool,
-    pub(super) seed: u64,
+pub(crate) struct Cutter<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) classes: &'a [usize],
+    pub(crate) relevance: &'a Relevance,
+    pub(crate) refit: bool,
+    pub(crate) seed: u64,
     /// The source's log-probabilities of the wanted classes among themselves, per calibration sample; empty for
     /// samples of other classes.
     teacher: Vec<Vec<f64>>,
+    /// How samples are seen when fitting.
+    views: Views,
+    /// How scores become a route.
+    ranking: route::RouteOptions,
+    /// Samples that the network to keep is fitted to besides calibration samples.
+    more: Option<Samples>,
 }
 
 impl<'a> Cutter<'a> {
     /// Runs the source over the calibration samples of `classes`.
-    pub(super) fn new(
+    pub(crate) fn new(
         source: &'a Source,
         classes: &'a [usize],
         relevance: &'a Relevance,
@@ -53,55 +63,118 @@ impl<'a> Cutter<'a> {
         for (i, row) in wanted.into_iter().zip(rows) {
             teacher[i] = score::log_probabilities(&row, classes, softmax);
         }
-        Ok(Self { source, classes, relevance, refit, seed, teacher })
+        Ok(Self {
+            source,
+            classes,
+            relevance,
+            refit,
+            seed,
+            teacher,
+            views: Views::default(),
+            ranking: route::RouteOptions::default(),
+            more: None,
+        })
+    }
+
+    /// The same with another way from scores to routes.
+    pub(crate) fn ranked_by(self, ranking: route::RouteOptions) -> Self {
+        Self { ranking, ..self }
+    }
+
+    /// The same, but fitted to mirrored and moved samples too, where the source does not mind.
+    pub(crate) fn with_views(self) -> Result<Self> {
+        let samples = self.source.calibration()?;
+        let views = views::tolerated(self.source, samples, &of_classes(samples, self.classes), self.classes)?;
+        Ok(Self { views, ..self })
+    }
+
+    /// The same, with samples to fit the network to keep to besides calibration samples.
+    pub(crate) fn with_more(self, more: Option<Samples>) -> Self {
+        Self { more, ..self }
+    }
+
+    /// The widest network of one ratio that fits.
+    pub(crate) fn widest_uniform(&self, fits: impl Fn(&[usize]) -> Result<bool>) -> Result<Option<Vec<usize>>> {
+        let (mut fit, mut too_wide) = (0, RATIOS + 1);
+        while too_wide - fit > 1 {
+            let middle = usize::midpoint(fit, too_wide);
+            if fits(&self.uniform(middle as f64 / RATIOS as f64))? {
+                fit = middle;
+            } else {
+                too_wide = middle;
+            }
+        }
+        Ok((fit > 0).then(|| self.uniform(fit as f64 / RATIOS as f64)))
     }
 
     /// The source's log-probabilities of the wanted classes among themselves for a calibration sample of theirs.
-    pub(super) fn teacher(&self, sample: usize) -> &[f64] {
+    pub(crate) fn teacher(&self, sample: usize) -> &[f64] {
         &self.teacher[sample]
     }
 
     /// Channels of every group at one ratio, rounded up.
-    pub(super) fn uniform(&self, ratio: f64) -> Vec<usize> {
+    pub(crate) fn uniform(&self, ratio: f64) -> Vec<usize> {
         let groups = self.source.groups.groups.iter();
         groups.map(|g| route::keep_count(g.channels, ratio)).collect()
     }
 
-    /// The best channels of every group.
-    pub(super) fn route(&self, widths: &[usize]) -> Result<route::Route> {
-        let options = route::RouteOptions::default();
-        route::by_widths(self.relevance, &self.source.groups, self.classes, widths, &options)
+    /// The best channels of every group. With a group of width 0 goes what hangs on it.
+    pub(crate) fn route(&self, widths: &[usize]) -> Result<route::Route> {
+        let Source { graph, groups, .. } = self.source;
+        let mut route = route::by_widths(self.relevance, groups, self.classes, widths, &self.ranking)?;
+        settle(graph, groups, &mut route.keep)?;
+        Ok(route)
+    }
+
+    /// The small network with the source's weights.
+    pub(crate) fn assembled(&self, route: &route::Route) -> Result<Assembled> {
+        assemble(&self.source.graph, &self.source.groups, route, self.classes)
     }
 
     /// The small network, fitted (if refit is wanted) on the calibration samples `fit`.
-    pub(super) fn fitted(&self, route: &route::Route, fit: &[usize], effort: Effort) -> Result<Graph> {
-        let Self { source, classes, .. } = self;
-        let assembled = assemble(&source.graph, &source.groups, route, classes)?;
+    pub(crate) fn fitted(&self, route: &route::Route, fit: &[usize], effort: Effort) -> Result<Graph> {
+        let quick = effort == Effort::Quick;
+        let fit = if quick { thinned(fit, QUICK_SAMPLES) } else { fit.to_vec() };
+        self.fitted_to(route, self.source.calibration()?, &fit, quick)
+    }
+
+    /// The network to keep: fitted with care, on all that there is to fit to besides the calibration samples `fit`.
+    pub(crate) fn finished(&self, route: &route::Route, fit: &[usize]) -> Result<Graph> {
+        let calibration = self.source.calibration()?;
+        let Some(more) = &self.more else { return self.fitted_to(route, calibration, fit, false) };
+        let mut samples = calibration.select(fit);
+        samples.raw.extend_from_slice(&more.raw);
+        samples.labels.extend_from_slice(&more.labels);
+        let all: Vec<usize> = (0..samples.len()).collect();
+        self.fitted_to(route, &samples, &all, false)
+    }
+
+    fn fitted_to(&self, route: &route::Route, samples: &Samples, fit: &[usize], quick: bool) -> Result<Graph> {
+        let assembled = self.assembled(route)?;
         if !self.refit {
             return Ok(assembled.graph);
         }
-        let quick = effort == Effort::Quick;
-        let fit = if quick { thinned(fit, QUICK_SAMPLES) } else { fit.to_vec() };
-        let all = source.calibration()?;
-        let inputs = |range: Range<usize>| Ok(score::batch(&source.case.input, all, &fit[range]));
-        let options = RefitOptions { seed: self.seed, quick, ..RefitOptions::default() };
-        Ok(refit::refit(&source.graph, &assembled, fit.len(), &inputs, &options)?.graph)
+        let Source { graph, case, .. } = self.source;
+        let inputs = |range: Range<usize>| Ok(score::batch(&case.input, samples, &fit[range]));
+        let options = RefitOptions { seed: self.seed, views: self.views, quick };
+        Ok(refit::refit(graph, &assembled, fit.len(), &inputs, &options)?.graph)
     }
 
     /// The first channels of every group, whatever their scores: for what depends on widths alone.
-    pub(super) fn sliced(&self, widths: &[usize]) -> Result<Graph> {
+    pub(crate) fn sliced(&self, widths: &[usize]) -> Result<Graph> {
         let groups = &self.source.groups;
         let mask = |(group, &width): (&Group, &usize)| match group.kind {
             GroupKind::Hidden => (0..group.channels).map(|c| c < width).collect(),
             GroupKind::Input | GroupKind::Head => vec![true; group.channels],
         };
-        let masks = groups.groups.iter().zip(widths).map(mask).collect();
+        let mut masks: Vec<Vec<bool>> = groups.groups.iter().zip(widths).map(mask).collect();
+        settle(&self.source.graph, groups, &mut masks)?;
         let route = route::Route::from_masks(groups, masks)?;
         Ok(assemble(&self.source.graph, groups, &route, self.classes)?.graph)
     }
 
     /// Share of all cuttable channels that `widths` keep.
-    pub(super) fn share(&self, widths: &[usize]) -> f64 {
+    pub(crate) fn share(&self, widths: &[usize]) -> f64 {
         let hidden = || self.source.groups.groups.iter().zip(widths).filter(|(g, _)| g.kind == GroupKind::Hidden);
         let kept: usize = hidden().map(|(_, w)| w).sum();
         let all: usize = hidden().map(|(g, _)| g.channels).sum();
@@ -110,7 +183,7 @@ impl<'a> Cutter<'a> {
 }
 
 /// At most `most` of `all`, evenly spread.
-pub(super) fn thinned(all: &[usize], most: usize) -> Vec<usize> {
+pub(crate) fn thinned(all: &[usize], most: usize) -> Vec<usize> {
     let n = all.len().min(most);
     (0..n).map(|i| all[i * all.len() / n]).collect()
 }

@@ -8,6 +8,7 @@ use crate::exec::Batch;
 use crate::finetune::{Done, Options, logits, soft_cross_entropy, tune};
 use crate::ir::{Graph, Shape};
 use crate::pipeline::calibration::{of_classes, split};
+use crate::pipeline::cutter::thinned;
 use crate::pipeline::route::Cut;
 use crate::pipeline::{Progress, Source, joint, score};
 use crate::report::{Finetune, HeldOut};
@@ -69,6 +70,11 @@ impl FinetuneOptions {
 }
 
 impl Wanted {
+    /// Times through the samples, and the seed of their order.
+    pub(super) fn plan(&self) -> (usize, u64) {
+        (self.epochs, self.seed)
+    }
+
     /// Whether anything is to be trained.
     pub fn any(&self) -> bool {
         self.epochs > 0
@@ -106,18 +112,7 @@ pub fn finetune(
     }
     let held_out = calibration.select(&parts.held_out);
     let truth = score::wanted(&held_out, &of_classes(&held_out, classes), classes);
-    let samples = match training(source, wanted)? {
-        None => calibration.select(&parts.fit),
-        Some(Training { samples, labelled }) => {
-            let chosen = if labelled { of_classes(&samples, classes) } else { recognised(source, classes, &samples)? };
-            samples.select(&without_copies(&samples, chosen, &held_out))
-        }
-    };
-    if samples.is_empty() {
-        return Diag::new("finetune/no-samples", "no training sample of a wanted class that is not held out")
-            .help("add training samples of the wanted classes, or leave --train out")
-            .err();
-    }
+    let samples = lesson(source, classes, wanted, &held_out)?;
     let all: Vec<usize> = (0..samples.len()).collect();
     let targets = if wanted.distill {
         let rows = logits(&source.graph, contract, &samples, &all)?;
@@ -162,6 +157,41 @@ pub fn finetune(
     }))
 }
 
+/// What to train on: nothing that is held out.
+pub(super) fn lesson(source: &Source, classes: &[usize], wanted: &Wanted, held_out: &Samples) -> Result<Samples> {
+    let calibration = source.calibration()?;
+    let samples = match training(source, wanted)? {
+        None => calibration.select(&split(calibration, classes).fit),
+        Some(Training { samples, labelled }) => {
+            let chosen = if labelled { of_classes(&samples, classes) } else { recognised(source, classes, &samples)? };
+            samples.select(&without_copies(&samples, chosen, held_out))
+        }
+    };
+    if samples.is_empty() {
+        return Diag::new("finetune/no-samples", "no training sample of a wanted class that is not held out")
+            .help("add training samples of the wanted classes, or leave --train out")
+            .err();
+    }
+    Ok(samples)
+}
+
+/// Training samples of `classes` to fit to besides calibration samples, at most `most`, evenly spread, none a copy of
+/// one of `known`. Their labels say only that they are of the classes. `None` where there is no training data.
+pub(crate) fn more(
+    source: &Source,
+    classes: &[usize],
+    wanted: &Wanted,
+    most: usize,
+    known: &Samples,
+) -> Result<Option<Samples>> {
+    let Some(Training { samples, labelled }) = training(source, wanted)? else { return Ok(None) };
+    let chosen = if labelled { of_classes(&samples, classes) } else { recognised(source, classes, &samples)? };
+    // Copies are looked for last, among few.
+    let chosen = thinned(&chosen, most + known.len());
+    let chosen = without_copies(&samples, chosen, known);
+    Ok(Some(samples.select(&thinned(&chosen, most))))
+}
+
 /// An early number, for the user to watch.
 fn look(done: Done, rate: f64, now: &HeldOut, before: &HeldOut) -> String {
     format!(
@@ -176,7 +206,7 @@ fn look(done: Done, rate: f64, now: &HeldOut, before: &HeldOut) -> String {
 }
 
 /// More right answers, or as many with less loss. Anything else, not-a-number too, is not better.
-fn better(after: &HeldOut, before: &HeldOut) -> bool {
+pub(super) fn better(after: &HeldOut, before: &HeldOut) -> bool {
     let right = after.accuracy.total_cmp(&before.accuracy);
     after.cross_entropy.is_finite() && right.then(before.cross_entropy.total_cmp(&after.cross_entropy)).is_gt()
 }
@@ -265,7 +295,7 @@ fn without_copies(samples: &Samples, chosen: Vec<usize>, held_out: &Samples) -> 
         .collect()
 }
 
-fn judge(graph: &Graph, source: &Source, held_out: &Samples, truth: &[usize]) -> Result<HeldOut> {
+pub(super) fn judge(graph: &Graph, source: &Source, held_out: &Samples, truth: &[usize]) -> Result<HeldOut> {
     let all: Vec<usize> = (0..held_out.len()).collect();
     let rows = logits(graph, &source.case.input, held_out, &all)?;
     let (mut loss, mut correct) = (0.0, 0);

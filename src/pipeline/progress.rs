@@ -6,6 +6,8 @@ pub trait Progress: Sync {
     fn stage(&self, name: &'static str);
     /// `done` of `total` samples of the stage are through.
     fn samples(&self, _done: usize, _total: usize) {}
+    /// `done` of `total` measurements of the stage are through.
+    fn steps(&self, _done: usize, _total: usize) {}
     /// Something the user should know, for example what was skipped.
     fn note(&self, text: &str);
 }

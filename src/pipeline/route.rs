@@ -11,7 +11,7 @@ use crate::ir::Graph;
 use crate::ir::groups::GroupKind;
 use crate::library::{self, Relevance};
 use crate::pipeline::calibration::{self, split};
-use crate::pipeline::cutter::{Cutter, Effort};
+use crate::pipeline::cutter::Cutter;
 use crate::pipeline::finetune::{self, FinetuneOptions};
 use crate::pipeline::limits::{self, ByteLimit, Limits, MacLimit};
 use crate::pipeline::{Progress, Source, joint, reject, widths};
@@ -175,9 +175,9 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
     progress.stage("assemble and refit");
     let route = cutter.route(&widths)?;
     let calibration = source.calibration()?;
-    let graph = cutter.fitted(&route, &calibration::of_classes(calibration, classes), Effort::Full)?;
+    let graph = cutter.finished(&route, &calibration::of_classes(calibration, classes))?;
     // Training starts from a fit that has not seen the held-out samples, so that they can judge it.
-    let start = || cutter.fitted(&route, &split(calibration, classes).fit, Effort::Full);
+    let start = || cutter.finished(&route, &split(calibration, classes).fit);
     let start = options.finetune.any().then(start).transpose()?;
     let channels = channels(source, &route);
     let mut cut = Cut { graph, start, route: record, channels, method: Some(relevance.method.clone()) };

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use crate::assemble::may_vanish;
 use crate::diag::{Diag, Result};
 use crate::ir::groups::{Group, GroupKind};
 use crate::pipeline::Progress;
@@ -14,9 +15,6 @@ use crate::search::{self, Seen};
 
 /// Accuracy given away at most when the user names neither a size nor a limit nor a tolerance, in points.
 const DEFAULT_DROP: f64 = 1.0;
-
-/// Ratios that one-ratio networks are tried at, per unit: finer than a channel of any group of 64.
-const RATIOS: usize = 128;
 
 /// Share of a tolerance that is kept back. On test samples, networks lost 1.4 (`cnn_fmnist` 2,4,6) to 3 times
 /// (`dscnn_kws` Up,Down,Stop, `dscnn_emnist` I,J,L) of what their loss on calibration samples let expect.
@@ -31,7 +29,7 @@ const BEYOND: f64 = 3.0;
 /// With limits alone: what loses least within them. Otherwise the smallest network within the tolerance; if that
 /// is above a limit, what loses least within the limits, if the tolerance allows it. A ratio is the most that any
 /// group keeps.
-pub(super) fn search(
+pub(crate) fn search(
     cutter: &Cutter<'_>,
     options: &Wanted,
     progress: &dyn Progress,
@@ -39,7 +37,8 @@ pub(super) fn search(
     progress.stage("search");
     let choices = choices(cutter, options.keep.unwrap_or(1.0));
     let ends = |end: fn(&Vec<usize>) -> usize| choices.iter().map(end).collect::<Vec<usize>>();
-    let (least, most) = (ends(|c| c[0]), ends(|c| c[c.len() - 1]));
+    // Groups that may vanish one by one may not all vanish together.
+    let (least, most) = (ends(narrowest), ends(|c| c[c.len() - 1]));
     let meter = Meter::new(cutter, options.limits, options.target.as_ref(), &least, progress)?;
     let impossible = options.limits.exceeded(&meter.need(&least)?.sizes);
     if !impossible.is_empty() {
@@ -145,7 +144,7 @@ impl Search<'_> {
         let allowed = || drop * (1.0 - RESERVE) / search::drop_per_nat(&seen.borrow());
         let path = search::descend(
             self.choices,
-            |widths| Ok(self.cutter.sliced(widths)?.macs()),
+            |widths| possible(self.cutter.sliced(widths).map(|graph| graph.macs())),
             |widths| {
                 let verdict = self.judge.verdict(widths, Effort::Quick)?;
                 seen.borrow_mut().push(self.seen(verdict));
@@ -169,7 +168,7 @@ impl Search<'_> {
         let limit = self.cutter.sliced(&widths)?.macs();
         let mut found = Found { widths, verdict };
         // One ratio for all groups is sometimes better, as the path is found by quick fits.
-        if let Some(widths) = self.largest_uniform(|widths| Ok(self.cutter.sliced(widths)?.macs() <= limit))? {
+        if let Some(widths) = self.cutter.widest_uniform(|widths| Ok(self.cutter.sliced(widths)?.macs() <= limit))? {
             let verdict = self.look(&widths, &mut tried)?;
             if verdict.loss < found.verdict.loss {
                 found = Found { widths, verdict };
@@ -187,7 +186,7 @@ impl Search<'_> {
     fn within_limits(&self, most: &[usize]) -> Result<(Found, Tried)> {
         let path = search::descend(
             self.choices,
-            |widths| self.meter.cost(widths),
+            |widths| possible(self.meter.cost(widths)),
             |widths| Ok(self.judge.verdict(widths, Effort::Quick)?.loss),
             |step| self.meter.fits(&step.widths).unwrap_or(true),
         )?;
@@ -199,10 +198,10 @@ impl Search<'_> {
             candidates.push(search::widen(&path, &last.widths, most, 0, over)?);
         } else {
             // Where narrowing one group alone helps nothing any more, the smallest network is left.
-            candidates.push(self.choices.iter().map(|c| c[0]).collect());
+            candidates.push(self.choices.iter().map(narrowest).collect());
         }
         let capped = |widths: Vec<usize>| widths.iter().zip(most).map(|(&w, &m)| w.min(m)).collect::<Vec<usize>>();
-        candidates.extend(self.largest_uniform(|widths| self.meter.fits(widths))?.map(capped));
+        candidates.extend(self.cutter.widest_uniform(|widths| self.meter.fits(widths))?.map(capped));
         let mut tried = Tried::new();
         let mut best: Option<Found> = None;
         for widths in candidates {
@@ -216,20 +215,6 @@ impl Search<'_> {
             None => Judge::too_few(0),
         }
     }
-
-    /// The widest network of one ratio that fits.
-    fn largest_uniform(&self, fits: impl Fn(&[usize]) -> Result<bool>) -> Result<Option<Vec<usize>>> {
-        let (mut fit, mut too_wide) = (0, RATIOS + 1);
-        while too_wide - fit > 1 {
-            let middle = usize::midpoint(fit, too_wide);
-            if fits(&self.cutter.uniform(middle as f64 / RATIOS as f64))? {
-                fit = middle;
-            } else {
-                too_wide = middle;
-            }
-        }
-        Ok((fit > 0).then(|| self.cutter.uniform(fit as f64 / RATIOS as f64)))
-    }
 }
 
 /// A loss that is not exceeded too often: a standard error more, which is much where samples are few.
@@ -237,14 +222,30 @@ fn upper(verdict: Verdict) -> f64 {
     verdict.loss + verdict.error
 }
 
-/// Widths to try per group, none above the share `keep`; one only for groups that are never cut.
+/// A cost, or more than any for a network that cannot be: everything that something depends on would go.
+fn possible(cost: Result<u64>) -> Result<u64> {
+    match cost {
+        Err(diag) if diag.code == "assemble/dead-end" => Ok(u64::MAX),
+        cost => cost,
+    }
+}
+
+/// The least width above 0.
+fn narrowest(choices: &Vec<usize>) -> usize {
+    choices.iter().copied().find(|&width| width > 0).unwrap_or(0)
+}
+
+/// Widths to try per group, none above the share `keep`; one only for groups that are never cut. 0, and with it a
+/// whole block or branch, where the rest of the network can do without.
 fn choices(cutter: &Cutter<'_>, keep: f64) -> Vec<Vec<usize>> {
-    let choices = |(group, most): (&Group, usize)| match group.kind {
+    let groups = &cutter.source.groups;
+    let gone = may_vanish(&cutter.source.graph, groups);
+    let choices = |((group, most), gone): ((&Group, usize), bool)| match group.kind {
         GroupKind::Hidden => {
             let below = search::choices(group.channels).into_iter().filter(|&w| w < most);
-            below.chain([most]).collect()
+            gone.then_some(0).into_iter().chain(below).chain([most]).collect()
         }
         GroupKind::Input | GroupKind::Head => vec![group.channels],
     };
-    cutter.source.groups.groups.iter().zip(cutter.uniform(keep)).map(choices).collect()
+    groups.groups.iter().zip(cutter.uniform(keep)).zip(gone).map(choices).collect()
 }

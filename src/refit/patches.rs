@@ -6,30 +6,33 @@ use crate::assemble::Assembled;
 use crate::exec::{Batch, CHUNK};
 use crate::ir::op::{Op, Window};
 use crate::ir::{Graph, NodeId};
-use crate::refit::RefitOptions;
+use crate::refit::stand_in::{is_stand_in, sum_of};
+use crate::refit::{RefitOptions, View, Views};
 
 /// Most bytes that the small network's live tensors may take; more samples than fit are left out evenly.
-const STREAM_BYTES: usize = 384 << 20;
+const STREAM_BYTES: usize = 1 << 30;
 /// Positions per weight of a filter: enough that the fit does not follow the sample.
 const ROWS_PER_WEIGHT: usize = 150;
 /// Bounds on the positions of one layer: narrow filters still need stable means, and cost grows with rows.
 const ROWS: Range<usize> = 8_000..30_000;
 /// A quick fit takes one of this many positions.
 const QUICK: usize = 4;
+/// A quick fit sees each sample so often at most.
+const QUICK_COPIES: usize = 2;
 /// Positions of one map taken per sample: neighbours say little new.
 const POSITIONS: Range<usize> = 4..64;
 /// Folds of the cross-validation: samples by their index modulo this.
 pub(super) const FOLDS: usize = 4;
 
-/// A chunk of samples, as they are or mirrored.
+/// A chunk of samples, seen in one way.
 #[derive(Debug, Clone)]
 pub(super) struct Unit {
     pub(super) range: Range<usize>,
-    pub(super) mirrored: bool,
+    pub(super) view: View,
 }
 
 impl Unit {
-    /// Cross-validation fold of the unit's sample `s`; a mirrored sample shares its original's.
+    /// Cross-validation fold of the unit's sample `s`; a copy shares its original's.
     pub(super) fn fold(&self, s: usize) -> usize {
         (self.range.start + s) % FOLDS
     }
@@ -49,6 +52,8 @@ pub(super) enum Aim {
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
     pub(super) node: NodeId,
+    /// The node whose source value is aimed at: the layer itself, or an add that it alone is left of.
+    pub(super) from: NodeId,
     pub(super) aim: Aim,
     /// Affine maps between the layer and a ReLU, if nothing else reads the layer; the add of [`Aim::Rest`] may
     /// lie between them and the ReLU.
@@ -69,28 +74,35 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(source: &Graph, small: &Assembled, samples: usize, options: &RefitOptions) -> Self {
-        let copies = if options.mirror { 2 } else { 1 };
+        let copies = options.views.copies(samples).min(if options.quick { QUICK_COPIES } else { usize::MAX });
         let fit = STREAM_BYTES / (4 * copies * peak_values(&small.graph)).max(1);
-        let units = units(samples, (fit / CHUNK).max(1), copies);
+        let units = units(samples, (fit / CHUNK).max(1), copies, options.views);
         let used: usize = units.iter().map(|u| u.range.len()).sum();
         let exact = exact_nodes(source, small);
         let consumers = small.graph.consumers();
+        let stand_in = |id: NodeId| is_stand_in(source, small, id);
+        let is_layer = |id: NodeId| matches!(small.graph.node(id).op, Op::Conv(_) | Op::Dense(_));
+        let sum = |id: NodeId| sum_of(source, small, &consumers, id).filter(|_| is_layer(id));
+        let carried = |id: NodeId| sum(id).is_some();
         let mut layers = Vec::new();
         for id in small.graph.ids() {
             let fan_in = match &small.graph.node(id).op {
                 Op::Conv(conv) => conv.fan_in(),
                 Op::Dense(dense) => dense.in_features,
+                // A layer that an add is left with carries the whole sum.
+                Op::Affine(_) if stand_in(id) && !carried(small.graph.node(id).inputs[0]) => 1,
                 _ => continue,
             };
             if small.origins[id.index()].source.is_none() {
                 continue;
             }
-            let aim = aim(&small.graph, &consumers, id);
+            let aim = if is_layer(id) { aim(&small.graph, &consumers, id) } else { Aim::Own };
             let aim_is_met = match &aim {
                 Aim::Own => true,
                 Aim::Rest { other, .. } => exact[other.index()],
             };
-            if exact[id.index()] && aim_is_met {
+            let from = sum(id).unwrap_or(id);
+            if exact[id.index()] && aim_is_met && from == id {
                 continue;
             }
             let shape = small.graph.shape(id);
@@ -99,7 +111,17 @@ impl Plan {
             let positions = wanted.div_ceil(used).clamp(POSITIONS.start, POSITIONS.end).min(shape.plane());
             let seed = mix(options.seed ^ mix(u64::from(id.0)));
             let rectified = rectified(&small.graph, &consumers, id, &aim).filter(|_| !options.quick);
-            layers.push(Layer { node: id, aim, rectified, positions, width: shape.w, plane: shape.plane(), seed });
+            let rectified = rectified.filter(|_| is_layer(id));
+            layers.push(Layer {
+                node: id,
+                from,
+                aim,
+                rectified,
+                positions,
+                width: shape.w,
+                plane: shape.plane(),
+                seed,
+            });
         }
         Self { units, layers }
     }
@@ -111,22 +133,22 @@ impl Layer {
         let at = if self.positions == self.plane {
             k
         } else {
-            let sample = ((unit.range.start + s) as u64) << 1 | u64::from(unit.mirrored);
+            let sample = ((unit.range.start + s) as u64) << 3 | u64::from(unit.view.number);
             (mix(self.seed ^ mix(sample) ^ (k as u64) << 48) % self.plane as u64) as usize
         };
         [at / self.width, at % self.width]
     }
 }
 
-/// The chunks used: all, or evenly spread ones.
-fn units(samples: usize, most_chunks: usize, copies: usize) -> Vec<Unit> {
+/// The chunks used: all, or evenly spread ones; `copies` of each.
+fn units(samples: usize, most_chunks: usize, copies: usize, views: Views) -> Vec<Unit> {
     let chunks = samples.div_ceil(CHUNK);
     let used = chunks.min(most_chunks);
     let mut units = Vec::with_capacity(used * copies);
     for i in 0..used {
         let chunk = i * chunks / used;
         let range = chunk * CHUNK..samples.min((chunk + 1) * CHUNK);
-        units.extend((0..copies).map(|copy| Unit { range: range.clone(), mirrored: copy == 1 }));
+        units.extend((0..copies).map(|copy| Unit { range: range.clone(), view: views.view(copy, chunk) }));
     }
     units
 }
@@ -156,6 +178,8 @@ fn exact_nodes(source: &Graph, small: &Assembled) -> Vec<bool> {
                     matches!(&source.node(from).op, Op::Conv(whole) if whole.groups > 1)
                 }
             }
+            // What stands for an add or a gate leaves an operand out.
+            (_, Some(from)) => !is_stand_in(source, small, id) || source.node(from).op == node.op,
             _ => true,
         };
         exact[id.index()] = reads_everything && node.inputs.iter().all(|i| exact[i.index()]);

@@ -47,11 +47,9 @@ impl Stream {
     }
 }
 
-/// One unit's inputs, mirrored if it is so.
+/// One unit's inputs, seen in its way.
 pub(super) fn load(unit: &Unit, inputs: Inputs<'_>) -> Result<Batch<f32>> {
     let mut batch = inputs(unit.range.clone())?;
-    if unit.mirrored {
-        batch.data.chunks_exact_mut(batch.shape.w).for_each(<[f32]>::reverse);
-    }
+    unit.view.apply(&mut batch);
     Ok(batch)
 }

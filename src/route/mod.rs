@@ -102,7 +102,7 @@ impl Route {
         Ok(route)
     }
 
-    /// Fails unless there is a mask of the right length for every group and each keeps at least one channel.
+    /// Fails unless there is a mask of the right length for every group, and only hidden groups lose all channels.
     pub fn check(&self, groups: &Groups) -> Result<()> {
         if self.keep.len() != groups.groups.len() {
             return Diag::new("route/groups", "the route belongs to another graph")
@@ -116,7 +116,7 @@ impl Route {
                     .expected(format!("{} channels", group.channels), mask.len())
                     .err();
             }
-            if !mask.contains(&true) {
+            if group.kind != GroupKind::Hidden && !mask.contains(&true) {
                 return Diag::new("route/empty-group", "the route keeps no channel").at(&group.name).err();
             }
         }

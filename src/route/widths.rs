@@ -7,7 +7,7 @@ use crate::route::analysis::{Links, analyse};
 use crate::route::scores::Scores;
 use crate::route::{ClassRoute, Route, RouteOptions, settle};
 
-/// Keeps `widths[g]` channels of hidden group `g` (at least one, at most all).
+/// Keeps `widths[g]` channels of hidden group `g`, at most all; of a width of 0, none.
 ///
 /// A class's critical channels are its best that many. The set keeps channels on the route of any wanted class
 /// before all others, and among equals those that some class wants most. In the other groups, which are never
@@ -43,10 +43,12 @@ pub fn by_widths(
     let mut keep: Vec<Vec<bool>> = groups.groups.iter().map(|g| vec![false; g.channels]).collect();
     for id in groups.ids().filter(|&id| groups.group(id).kind == GroupKind::Hidden) {
         let on_a_route = |channel: usize| per_class.iter().any(|c| c.keep[id.index()][channel]);
-        for &channel in scores.ranked_for_set(id, on_a_route).iter().take(widths[id.index()].max(1)) {
+        for &channel in scores.ranked_for_set(id, on_a_route).iter().take(widths[id.index()]) {
             keep[id.index()][channel] = true;
         }
     }
-    settle(groups, &mut keep, |_| 0);
+    for id in groups.ids().filter(|&id| groups.group(id).kind != GroupKind::Hidden) {
+        keep[id.index()].fill(true);
+    }
     Ok(Route { keep, per_class, changes })
 }

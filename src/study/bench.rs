@@ -1,30 +1,33 @@
 //! One class set of one source: its samples, its base, and measurements of it.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 
-use crate::assemble::assemble;
 use crate::attribute;
 use crate::data::Samples;
 use crate::diag::{Diag, Result};
 use crate::ir::Graph;
 use crate::library::Relevance;
-use crate::pipeline::{Source, calibration, quantize, score};
-use crate::refit::{self, RefitOptions};
-use crate::route::by_ratio;
-use crate::sim;
+use crate::pipeline::cutter::Cutter;
+use crate::pipeline::{
+    Cut, FinetuneOptions, MacLimit, Progress, RouteOptions, Silent, Source, calibration, finetune, quantize, score,
+    scratch, widths,
+};
 use crate::study::contender::Contender;
 use crate::study::rows::{Folder, Key, Row};
-use crate::study::{Split, StudyOptions};
+use crate::study::{Budget, Split, StudyOptions, Weights};
+use crate::{plan, report, sim};
+
+/// Training samples that the last refit takes besides calibration samples, where a method asks for them.
+const MORE: usize = 3_000;
 
 /// A class set of a source.
 pub(super) struct Bench<'a> {
-    source: &'a Source,
+    /// The source, whose calibration samples are those attributed on and fitted to.
+    source: Source,
     classes: &'a [usize],
     options: &'a StudyOptions,
     case: String,
     data_sha256: [String; 2],
-    /// Attributed on and fitted to.
-    fit: Samples,
     /// Judged on.
     judge: Samples,
     /// For each judged sample, its class's place in the set.
@@ -36,7 +39,7 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(source: &'a Source, classes: &'a [usize], options: &'a StudyOptions) -> Result<Self> {
+    pub(super) fn new(source: &Source, classes: &'a [usize], options: &'a StudyOptions) -> Result<Self> {
         let all = source.calibration()?;
         all.require_classes(classes, &source.case.label_names)?;
         let (fit, judge) = match options.split {
@@ -65,61 +68,113 @@ impl<'a> Bench<'a> {
         let truth = score::wanted(&judge, &everything, classes);
         let rows = score::scores(&source.graph, &source.case.input, &judge, &everything)?;
         let over_all = rows.iter().zip(&truth).filter(|(row, t)| score::argmax(row.iter().copied()) == classes[**t]);
+        let mut own = Source { calibration: Some(fit.clone()), test: None, ..source.clone() };
+        // Sizes and training are the study's own, not the case file's.
+        own.case.options = crate::data::BuildOptions::default();
         Ok(Self {
             case: source.case.path.file_stem().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
             data_sha256: [fit.sha256(), judge.sha256()],
             source_right: over_all.count(),
             masked_right: right(&score::masked(&rows, classes), &truth),
-            source,
+            source: own,
             classes,
             options,
-            fit,
             judge,
             truth,
             last: None,
         })
     }
 
-    /// Measures what is not yet in the folder: one method, every budget, sliced and refitted.
-    pub(super) fn measure(&mut self, contender: &Contender, seed: u64, folder: &mut Folder) -> Result<bool> {
-        let mut missing = Vec::new();
-        for &keep in &self.options.keep {
-            for &refit in &self.options.refit {
-                let key = self.key(contender, keep, refit, seed);
-                let known = folder.find(&key).is_some_and(|row| row.int8_right.is_some() || !self.options.int8);
-                if !known {
-                    missing.push(key);
-                }
+    /// Measures what is not yet in the folder: one method, every budget, every treatment of the weights. Every row is
+    /// written at once.
+    pub(super) fn measure(
+        &mut self,
+        contender: &Contender,
+        seed: u64,
+        folder: &mut Folder,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let mut missing: Vec<(Budget, Vec<Weights>)> = Vec::new();
+        for &budget in &self.options.budgets {
+            let unknown = |weights: &Weights| {
+                let known = folder.find(&self.key(contender, budget, *weights, seed));
+                !known.is_some_and(|row| row.int8_right.is_some() || !self.options.int8)
+            };
+            let first = self.options.methods.first() == Some(contender);
+            let asked = self.options.weights.iter().copied().filter(|w| first || *w != Weights::Scratch);
+            let weights: Vec<Weights> = asked.filter(unknown).collect();
+            if !weights.is_empty() {
+                missing.push((budget, weights));
             }
         }
         if missing.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
-        let Source { graph: source, groups, .. } = self.source;
         let wanted = contender.options(self.classes, self.options.samples, seed);
         let relevance = match self.last.take() {
             Some((options, relevance)) if options == wanted => relevance,
             _ => self.attribute(&wanted)?,
         };
-        for key in missing {
-            let route = by_ratio(&relevance, groups, self.classes, key.keep, &contender.route)?;
-            let assembled = assemble(source, groups, &route, self.classes)?;
-            let graph = if key.refit {
-                let options = RefitOptions { seed, ..RefitOptions::default() };
-                let inputs = |range: Range<usize>| {
-                    let indices: Vec<usize> = range.collect();
-                    Ok(score::batch(&self.source.case.input, &self.fit, &indices))
-                };
-                refit::refit(source, &assembled, self.fit.len(), &inputs, &options)?.graph
-            } else {
-                assembled.graph
+        let cutter = Cutter::new(&self.source, self.classes, &relevance, true, seed)?;
+        let cutter = cutter.ranked_by(contender.route);
+        let cutter = if contender.views { cutter.with_views()? } else { cutter };
+        let more = contender.more.then(|| self.more(seed)).transpose()?.flatten();
+        let cutter = cutter.with_more(more);
+        for (budget, weights) in missing {
+            let Some(widths) = self.widths(&cutter, contender, budget, seed)? else {
+                progress.note(&format!("no network of {} is within {budget}: left out", self.case));
+                continue;
             };
-            let row = self.judge(key, &graph)?;
-            folder.rows.retain(|old| old.key != row.key);
-            folder.rows.push(row);
+            let mut graphs = Graphs { bench: self, cutter: &cutter, widths: &widths, seed, refitted: None };
+            for weights in weights {
+                let (graph, training_kept) = graphs.of(weights)?;
+                let row = Row { training_kept, ..self.judge(self.key(contender, budget, weights, seed), &graph)? };
+                folder.rows.retain(|old| old.key != row.key);
+                folder.rows.push(row);
+                folder.save()?;
+            }
         }
         self.last = Some((wanted, relevance));
-        Ok(true)
+        Ok(())
+    }
+
+    /// Training samples for the last refit: none that is judged on or fitted to already.
+    fn more(&self, seed: u64) -> Result<Option<Samples>> {
+        let mut known = self.source.calibration()?.clone();
+        known.raw.extend_from_slice(&self.judge.raw);
+        known.labels.extend_from_slice(&self.judge.labels);
+        let train = self.options.train.clone();
+        let wanted = FinetuneOptions { epochs: Some(1), train, ..FinetuneOptions::default() };
+        finetune::more(&self.source, self.classes, &wanted.resolve(&self.source, seed)?, MORE, &known)
+    }
+
+    /// Channels of every group; `None` if no network is that small.
+    fn widths(
+        &self,
+        cutter: &Cutter<'_>,
+        contender: &Contender,
+        budget: Budget,
+        seed: u64,
+    ) -> Result<Option<Vec<usize>>> {
+        let share = match budget {
+            Budget::Keep(ratio) if !contender.search => return Ok(Some(cutter.uniform(ratio))),
+            Budget::Keep(_) => {
+                return Diag::new("study/search", "widths are searched for a share of the multiply-accumulates")
+                    .expected("--macs", budget)
+                    .err();
+            }
+            Budget::Macs(share) => MacLimit::Share(share),
+        };
+        if !contender.search {
+            let limit = share.count(self.source.graph.macs());
+            return cutter.widest_uniform(|widths| Ok(cutter.sliced(widths)?.macs() <= limit));
+        }
+        let wanted = RouteOptions { max_macs: Some(share), seed: Some(seed), ..RouteOptions::default() };
+        match widths::search(cutter, &wanted.resolve(&self.source)?, &Silent) {
+            Ok((widths, _)) => Ok(Some(widths)),
+            Err(diag) if diag.code == "search/infeasible" => Ok(None),
+            Err(diag) => Err(diag),
+        }
     }
 
     fn attribute(&self, options: &attribute::Options) -> Result<Relevance> {
@@ -128,20 +183,21 @@ impl<'a> Bench<'a> {
             model_sha256: &self.source.sha256,
             classes: &self.source.case.label_names,
             input: &self.source.case.input,
-            samples: &self.fit,
+            samples: self.source.calibration()?,
         };
         attribute::attribute(&self.source.graph, &self.source.groups, &samples, options)
     }
 
-    fn key(&self, contender: &Contender, keep: f64, refit: bool, seed: u64) -> Key {
+    fn key(&self, contender: &Contender, budget: Budget, weights: Weights, seed: u64) -> Key {
         Key {
             case: self.case.clone(),
             model_sha256: self.source.sha256.clone(),
             data_sha256: self.data_sha256.clone(),
             classes: self.classes.to_vec(),
-            keep,
+            budget,
             method: contender.to_string(),
-            refit,
+            weights,
+            epochs: if weights.trained() { self.options.epochs } else { 0 },
             split: self.options.split.name().into(),
             samples: self.options.samples,
             seed,
@@ -152,7 +208,7 @@ impl<'a> Bench<'a> {
         let everything: Vec<usize> = (0..self.judge.len()).collect();
         let rows = score::scores(graph, &self.source.case.input, &self.judge, &everything)?;
         let predicted: Vec<usize> = rows.into_iter().map(score::argmax).collect();
-        let int8_right = self.options.int8.then(|| self.int8(graph)).transpose()?;
+        let int8 = self.options.int8.then(|| self.int8(graph)).transpose()?;
         Ok(Row {
             key,
             macs: graph.macs(),
@@ -162,15 +218,79 @@ impl<'a> Bench<'a> {
             source_right: self.source_right,
             masked_right: self.masked_right,
             right: right(&predicted, &self.truth),
-            int8_right,
+            int8_right: int8.map(|(right, _)| right),
+            int8_bytes: int8.map(|(_, bytes)| bytes),
+            training_kept: None,
         })
     }
 
-    fn int8(&self, graph: &Graph) -> Result<usize> {
-        let program = quantize::lower(self.source, graph, self.classes, &self.fit, "study", Vec::new())?;
+    /// Right answers of the int8 network, and the bytes of its constants.
+    fn int8(&self, graph: &Graph) -> Result<(usize, u64)> {
+        let samples = self.source.calibration()?;
+        let program = quantize::lower(&self.source, graph, self.classes, samples, "study", Vec::new())?;
+        let sizes = plan::plan(&program)?.sizes;
         let raw: Vec<&[u8]> = (0..self.judge.len()).map(|i| self.judge.sample(i)).collect();
         let predicted: Vec<usize> = sim::run_many(&program, &raw).into_iter().map(score::argmax).collect();
-        Ok(right(&predicted, &self.truth))
+        Ok((right(&predicted, &self.truth), (sizes.weights_bytes + sizes.tables_bytes) as u64))
+    }
+}
+
+/// Networks of one size that differ in what is done to their weights.
+struct Graphs<'a> {
+    bench: &'a Bench<'a>,
+    cutter: &'a Cutter<'a>,
+    widths: &'a [usize],
+    seed: u64,
+    refitted: Option<Graph>,
+}
+
+impl Graphs<'_> {
+    /// The network, and whether its training was kept if there was any.
+    fn of(&mut self, weights: Weights) -> Result<(Graph, Option<bool>)> {
+        let route = self.cutter.route(self.widths)?;
+        let Bench { source, classes, options, .. } = self.bench;
+        let seed = self.seed;
+        let training = |distill: bool| {
+            let wanted = FinetuneOptions {
+                epochs: Some(options.epochs),
+                train: options.train.clone(),
+                distill: Some(distill),
+                ..FinetuneOptions::default()
+            };
+            wanted.resolve(source, seed)
+        };
+        match weights {
+            Weights::Sliced => Ok((self.cutter.assembled(&route)?.graph, None)),
+            Weights::Scratch => {
+                let small = self.cutter.assembled(&route)?.graph;
+                Ok((scratch::from_scratch(source, classes, &small, &training(false)?)?, None))
+            }
+            Weights::Refit => Ok((self.refitted()?, None)),
+            Weights::Epoch | Weights::Distill => {
+                let fit = calibration::split(source.calibration()?, classes).fit;
+                let mut cut = Cut {
+                    graph: self.refitted()?,
+                    start: Some(self.cutter.finished(&route, &fit)?),
+                    route: report::Route::of(self.cutter.share(self.widths), "study"),
+                    channels: BTreeMap::new(),
+                    method: None,
+                };
+                let wanted = training(weights == Weights::Distill)?;
+                let tuned = finetune::finetune(source, classes, &mut cut, &wanted, &Silent)?;
+                Ok((cut.graph, tuned.map(|t| t.kept)))
+            }
+        }
+    }
+
+    fn refitted(&mut self) -> Result<Graph> {
+        if let Some(graph) = &self.refitted {
+            return Ok(graph.clone());
+        }
+        let Bench { source, classes, .. } = self.bench;
+        let all = calibration::of_classes(source.calibration()?, classes);
+        let graph = self.cutter.finished(&self.cutter.route(self.widths)?, &all)?;
+        self.refitted = Some(graph.clone());
+        Ok(graph)
     }
 }
 

@@ -20,13 +20,32 @@ pub struct Contender {
     pub within: bool,
     /// How scores become a route.
     pub route: RouteOptions,
+    /// Whether each group has its own width, by search; else one ratio for all.
+    pub search: bool,
+    /// Whether the refit sees samples mirrored and moved too, where the source does not mind.
+    pub views: bool,
+    /// Whether the last refit takes samples of the training data too.
+    pub more: bool,
 }
 
 impl Contender {
-    /// `method` with the default settings.
+    /// `method` with the default settings. Relevance analysis belongs to FRAT.
     pub fn new(method: Method) -> Self {
         let Options { target, weighted, .. } = Options::default();
-        Self { method, target, weighted, within: true, route: RouteOptions::default() }
+        let mut route = RouteOptions::default();
+        if method != Method::Frat {
+            route.link_factor = None;
+        }
+        Self { method, target, weighted, within: true, route, search: false, views: false, more: false }
+    }
+
+    /// The name without the settings that are the method's own.
+    pub fn short(text: &str) -> String {
+        let Ok(contender) = text.parse::<Self>() else { return text.to_string() };
+        let usual = Self::new(contender.method).to_string();
+        let usual: Vec<&str> = usual.split(':').collect();
+        let parts = text.split(':').enumerate();
+        parts.filter(|(i, part)| *i == 0 || !usual.contains(part)).map(|(_, p)| p).collect::<Vec<_>>().join(":")
     }
 
     /// As the attribution takes it.
@@ -57,6 +76,10 @@ impl FromStr for Contender {
                 "all" => contender.within = false,
                 "max" => contender.route.combine = Combine::Max,
                 "mean" => contender.route.combine = Combine::Mean,
+                "ratio" => contender.search = false,
+                "search" => contender.search = true,
+                "views" => contender.views = true,
+                "train" => contender.more = true,
                 "links=none" => contender.route.link_factor = None,
                 _ => match (setting.strip_prefix("links=").map(f64::from_str), setting.parse()) {
                     (Some(Ok(factor)), _) if factor.is_finite() && factor >= 0.0 => {
@@ -68,7 +91,7 @@ impl FromStr for Contender {
                             .at(text)
                             .expected(
                                 "probability, log-probability, margin, weighted, plain, within, all, max, mean, \
-                                 links=none or links=FACTOR",
+                                 ratio, search, views, train, links=none or links=FACTOR",
                                 setting,
                             )
                             .err();
@@ -82,7 +105,16 @@ impl FromStr for Contender {
 
 impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { method, target, weighted, within, route: RouteOptions { link_factor, combine } } = self;
+        let Self {
+            method,
+            target,
+            weighted,
+            within,
+            route: RouteOptions { link_factor, combine },
+            search,
+            views,
+            more,
+        } = self;
         f.write_str(method.name())?;
         if matches!(method, Method::Frat | Method::Taylor) {
             write!(f, ":{}", target.name())?;
@@ -100,7 +132,10 @@ impl fmt::Display for Contender {
         f.write_str(match combine {
             Combine::Max => ":max",
             Combine::Mean => ":mean",
-        })
+        })?;
+        f.write_str(if *search { ":search" } else { "" })?;
+        f.write_str(if *views { ":views" } else { "" })?;
+        f.write_str(if *more { ":train" } else { "" })
     }
 }
 
@@ -115,8 +150,20 @@ mod tests {
             "frat:log-probability:plain:all:links=none:mean",
             "taylor:probability:all:links=1:max",
             "l1:links=none:max",
+            "random:links=none:mean:search:views:train",
         ] {
             assert_eq!(text.parse::<Contender>().expect("valid").to_string(), text);
+        }
+    }
+
+    #[test]
+    fn short_names_leave_out_what_is_usual_and_mean_the_same() {
+        for (text, short) in
+            [("frat", "frat"), ("frat:search", "frat:search"), ("taylor:mean:views", "taylor:mean:views")]
+        {
+            let full: Contender = text.parse().expect("valid");
+            assert_eq!(Contender::short(&full.to_string()), short);
+            assert_eq!(short.parse::<Contender>().expect("valid"), full);
         }
     }
 

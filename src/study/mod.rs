@@ -1,18 +1,22 @@
-//! Attribution methods side by side: cases × class sets × budgets × methods, sliced only and refitted.
+//! Networks side by side: cases × class sets × budgets × methods × what is done to the weights.
 //!
-//! In: case files and [`StudyOptions`]. Out: a folder with `study.json` (all rows), `study.csv` (the same) and
-//! `study.md` (means over class sets), and the [`Summary`]. Rows that the folder already holds are not measured
-//! again, so an interrupted study goes on where it stopped, and several commands may fill one folder.
+//! In: case files and [`StudyOptions`]. Out: a folder with `study.json` (all rows), `study.csv` (the same),
+//! `study.md` (means over class sets) and `CASE.svg` (accuracy against multiply-accumulates and bytes), and the
+//! [`Summary`]. Every row is written as soon as it is measured and never measured again, so an interrupted study goes
+//! on where it stopped, and several commands, one after the other, may fill one folder.
 //!
 //! Guaranteed: what is judged on was neither attributed on nor fitted to. `held-out` splits the calibration
 //! samples three to one and never reads the test split: for choosing. `test` uses all calibration samples and
 //! judges on the test split: for reporting. The base of every row is the source with masked scores.
 
 mod bench;
+mod budget;
 mod contender;
+mod plot;
 mod rows;
 mod table;
 
+pub use budget::{Budget, Weights};
 pub use contender::Contender;
 pub use rows::{Key, Row};
 pub use table::Mean;
@@ -50,12 +54,16 @@ impl Split {
 pub struct StudyOptions {
     /// Class sets, as tokens; the same for every case.
     pub sets: Vec<Vec<String>>,
-    /// Shares of channels to keep in every group.
-    pub keep: Vec<f64>,
+    /// Sizes of the networks.
+    pub budgets: Vec<Budget>,
     /// Methods.
     pub methods: Vec<Contender>,
-    /// Whether weights are refitted: either or both.
-    pub refit: Vec<bool>,
+    /// What is done to the weights.
+    pub weights: Vec<Weights>,
+    /// Times through the training samples, where weights are trained.
+    pub epochs: usize,
+    /// Folder of training images; the case's training split, else its calibration samples.
+    pub train: Option<PathBuf>,
     /// Samples judged on.
     pub split: Split,
     /// Most samples per class for attribution.
@@ -85,27 +93,37 @@ pub struct Summary {
 
 /// Measures what the folder lacks and writes the tables anew.
 pub fn study(cases: &[PathBuf], options: &StudyOptions, progress: &dyn Progress) -> Result<Summary> {
-    if let Some(keep) = options.keep.iter().find(|k| !(**k > 0.0 && **k <= 1.0)) {
-        return Diag::new("study/keep", "the share of channels to keep is out of range")
-            .expected("more than 0, at most 1", keep)
-            .help("for example --keep 0.25,0.5")
+    options.budgets.iter().try_for_each(|budget| budget.check())?;
+    if options.budgets.is_empty() {
+        return Diag::new("study/budget", "there is nothing to measure")
+            .help("give --keep 0.25,0.5 or --macs 15%,30%")
+            .err();
+    }
+    let trained = options.weights.iter().any(|w| w.trained());
+    if trained && (options.epochs == 0 || options.split == Split::HeldOut) {
+        return Diag::new("study/training", "training cannot be judged this way")
+            .expected("--split test and at least one epoch", format!("--split {}", options.split.name()))
+            .help("training data often holds the calibration samples: judge trained networks on the test split")
             .err();
     }
     let mut folder = Folder::open(&options.out)?;
     let before = folder.rows.len();
+    let cells = options.budgets.len() * options.weights.len() * options.methods.len() * options.seeds.len();
+    let total = cells * options.sets.len() * cases.len();
+    let mut done = 0;
     for case in cases {
         progress.stage("load");
         let source = Source::open(case)?;
+        progress.stage("measure");
         for set in &options.sets {
             let classes = source.classes(set)?;
-            progress.stage("measure");
             progress.note(&format!("{}, classes {}", case.display(), source.names(&classes).join(", ")));
             let mut bench = Bench::new(&source, &classes, options)?;
             for &seed in &options.seeds {
                 for contender in &options.methods {
-                    if bench.measure(contender, seed, &mut folder)? {
-                        folder.save()?;
-                    }
+                    bench.measure(contender, seed, &mut folder, progress)?;
+                    done += options.budgets.len() * options.weights.len();
+                    progress.steps(done, total);
                 }
             }
         }
@@ -115,8 +133,11 @@ pub fn study(cases: &[PathBuf], options: &StudyOptions, progress: &dyn Progress)
     folder.save()?;
     folder.write("study.csv", &table::csv(&folder.rows))?;
     folder.write("study.md", &table::markdown(&means))?;
+    for (case, picture) in plot::plots(&means) {
+        folder.write(&format!("{case}.svg"), &picture)?;
+    }
     Ok(Summary {
-        schema: 1,
+        schema: rows::SCHEMA,
         path: options.out.display().to_string(),
         rows: folder.rows.len(),
         new: folder.rows.len() - before,

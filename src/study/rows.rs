@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::diag::{Diag, Result};
 use crate::output;
+use crate::study::{Budget, Weights};
 
 /// Layout version of the file.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 
 /// The file of all rows in a study's folder.
 const FILE: &str = "study.json";
@@ -25,12 +26,14 @@ pub struct Key {
     pub data_sha256: [String; 2],
     /// Source classes.
     pub classes: Vec<usize>,
-    /// Share of channels kept in every group.
-    pub keep: f64,
+    /// How large the network may be.
+    pub budget: Budget,
     /// Full name of the method and its settings.
     pub method: String,
-    /// Whether the weights were refitted.
-    pub refit: bool,
+    /// What was done to the weights.
+    pub weights: Weights,
+    /// Times through the training samples; 0 where nothing was trained.
+    pub epochs: usize,
     /// `test` or `held-out`.
     pub split: String,
     /// Samples per class for attribution.
@@ -61,12 +64,25 @@ pub struct Row {
     pub right: usize,
     /// Right by the small int8 network, if asked for.
     pub int8_right: Option<usize>,
+    /// Bytes of its weights and tables.
+    pub int8_bytes: Option<u64>,
+    /// Whether training was kept, where there was some: it is dropped if it does not help on held-out samples.
+    pub training_kept: Option<bool>,
 }
 
 impl Row {
     /// Accuracy against the masked source, in points.
     pub fn change(&self) -> f64 {
-        100.0 * (self.right as f64 - self.masked_right as f64) / self.judged.max(1) as f64
+        self.points(self.right)
+    }
+
+    /// The same of the int8 network.
+    pub fn int8_change(&self) -> Option<f64> {
+        self.int8_right.map(|right| self.points(right))
+    }
+
+    fn points(&self, right: usize) -> f64 {
+        100.0 * (right as f64 - self.masked_right as f64) / self.judged.max(1) as f64
     }
 }
 

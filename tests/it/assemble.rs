@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use fratc::assemble::assemble;
+use fratc::assemble::{assemble, may_vanish, settle};
 use fratc::exec::Network;
 use fratc::ir::groups::{GroupKind, Groups, channel_groups};
-use fratc::ir::op::{Affine, Dense, Op};
+use fratc::ir::op::{Affine, Conv, Dense, Op, Window};
 use fratc::ir::{Graph, NodeId, Shape};
 use fratc::route::Route;
 
@@ -95,6 +95,8 @@ fn check_origins(source: &Graph, small: &Graph, origins: &[fratc::ir::Origin]) {
                     }
                 }
             }
+            // A block or gate that went leaves a scale and a shift.
+            (Op::Affine(_), Op::Add | Op::Gate) => {}
             (Op::Conv(new), Op::Conv(_)) => assert_eq!(new.in_channels, origin.features.len()),
             (new, old) => assert_eq!(new.name(), old.name()),
         }
@@ -124,6 +126,124 @@ fn sliced_equals_masked_on_random_graphs_of_every_op() {
     }
     assert_eq!(ops.len(), 21, "every operation occurs: {ops:?}");
     assert!(cut > 1500 && (40..360).contains(&picked), "{cut} channels cut, {picked} heads picked");
+}
+
+#[test]
+fn vanished_groups_equal_masked_ones_on_random_graphs_of_every_op() {
+    let (mut gone, mut fewer, mut refused) = (0, 0, 0);
+    for seed in 0..400 {
+        let graph = random_graph(seed);
+        let mut random = Random::new(2000 + seed);
+        let groups = channel_groups(&graph);
+        let mut masks = random_masks(&groups, &mut random);
+        let may = may_vanish(&graph, &groups);
+        for (mask, _) in masks.iter_mut().zip(may).filter(|(_, may)| *may) {
+            if random.chance(40) {
+                mask.fill(false);
+            }
+        }
+        let before = masks.iter().filter(|mask| !mask.contains(&true)).count();
+        if settle(&graph, &groups, &mut masks).is_err() {
+            refused += 1;
+            continue;
+        }
+        let classes = random_classes(graph.classes(), &mut random);
+        let route = Route::from_masks(&groups, masks.clone()).expect("masks of the right size");
+        let small = match assemble(&graph, &groups, &route, &classes) {
+            Ok(small) => small,
+            Err(diag) => {
+                assert_eq!(diag.code, "assemble/dead-end", "seed {seed}");
+                refused += 1;
+                continue;
+            }
+        };
+        gone += before;
+        fewer += graph.nodes.len().saturating_sub(small.graph.nodes.len());
+        let worst = difference(&graph, masks, &classes, &mut random, 3);
+        assert!(worst < 1e-5, "seed {seed}: {worst}\n{graph}");
+    }
+    assert!(gone > 100 && fewer > 200, "{gone} groups and {fewer} nodes went");
+    assert!(refused < 200, "{refused} of 400 refused");
+}
+
+/// A stem, a residual block behind a shortcut with a layer of its own, one behind a plain one, two branches side by side.
+pub fn blocks() -> Graph {
+    let mut random = Random::new(11);
+    let mut graph = Graph::new("x", Shape::new(2, 6, 6));
+    let mut conv = |graph: &mut Graph, name: &str, from: NodeId, out: usize, kernel: usize| {
+        let input = graph.shape(from).c;
+        let window = Window { pad: [kernel / 2; 4], ..Window::new([kernel, kernel]) };
+        let weight = random.values(out * input * kernel * kernel, 0.3);
+        let bias = random.values(out, 0.2);
+        let op = Op::Conv(Conv { out_channels: out, in_channels: input, groups: 1, window, weight, bias });
+        graph.push(name, op, &[from]).expect("the shapes fit")
+    };
+    let relu =
+        |graph: &mut Graph, from: NodeId| graph.push(format!("relu{}", from.0), Op::Relu, &[from]).expect("fits");
+    let stem = conv(&mut graph, "stem", NodeId(0), 4, 3);
+    let stem = relu(&mut graph, stem);
+    let inner = conv(&mut graph, "inner1", stem, 5, 3);
+    let inner = relu(&mut graph, inner);
+    let outer = conv(&mut graph, "outer1", inner, 6, 3);
+    let shortcut = conv(&mut graph, "shortcut", stem, 6, 1);
+    let sum = graph.push("sum1", Op::Add, &[outer, shortcut]).expect("fits");
+    let first = relu(&mut graph, sum);
+    let inner = conv(&mut graph, "inner2", first, 4, 3);
+    let inner = relu(&mut graph, inner);
+    let outer = conv(&mut graph, "outer2", inner, 6, 3);
+    let sum = graph.push("sum2", Op::Add, &[first, outer]).expect("fits");
+    let second = relu(&mut graph, sum);
+    let left = conv(&mut graph, "left", second, 3, 1);
+    let reduce = conv(&mut graph, "reduce", second, 2, 1);
+    let right = conv(&mut graph, "right", reduce, 4, 3);
+    let both = graph.push("both", Op::Concat, &[left, right]).expect("fits");
+    let last = conv(&mut graph, "last", both, 5, 1);
+    let pooled = graph.push("pool", Op::GlobalAvgPool, &[last]).expect("fits");
+    let dense = Dense { out_features: 3, in_features: 5, weight: Random::new(3).values(15, 0.5), bias: vec![0.1; 3] };
+    graph.push("fc", Op::Dense(dense), &[pooled]).expect("fits");
+    graph
+}
+
+#[test]
+fn blocks_and_branches_go_as_a_whole() {
+    let graph = blocks();
+    let groups = channel_groups(&graph);
+    let named = |name: &str| groups.groups.iter().position(|g| g.name == name).expect("a group");
+    let may: Vec<&str> = groups
+        .groups
+        .iter()
+        .zip(may_vanish(&graph, &groups))
+        .filter(|(_, may)| *may)
+        .map(|(g, _)| g.name.as_str())
+        .collect();
+    assert_eq!(may, ["inner1", "inner2", "left", "reduce", "right"]);
+    let without = |names: &[&str]| {
+        let mut masks = Route::whole(&groups).keep;
+        names.iter().for_each(|name| masks[named(name)].fill(false));
+        settle(&graph, &groups, &mut masks).expect("no dead end");
+        let worst = difference(&graph, masks.clone(), &[2, 0], &mut Random::new(1), 4);
+        assert!(worst < 1e-5, "{names:?}: {worst}");
+        let route = Route::from_masks(&groups, masks.clone()).expect("masks of the right size");
+        let small = assemble(&graph, &groups, &route, &[2, 0]).expect("assembles").graph;
+        let gone = groups.groups.iter().zip(&masks).filter(|(_, mask)| !mask.contains(&true));
+        (small, gone.map(|(g, _)| g.name.clone()).collect::<Vec<_>>())
+    };
+    let has = |graph: &Graph, name: &str| graph.nodes.iter().find(|n| n.name == name).map(|n| n.op.name());
+    let (small, gone) = without(&["inner1"]);
+    assert_eq!((has(&small, "outer1"), has(&small, "sum1"), gone.len()), (None, Some("Affine"), 1));
+    let (small, _) = without(&["inner2"]);
+    assert_eq!((has(&small, "outer2"), has(&small, "sum2")), (None, Some("Affine")));
+    // With the narrow layer goes what reads it, and what is side by side with nothing stands alone.
+    let (small, gone) = without(&["reduce"]);
+    assert_eq!(gone, ["reduce", "right"]);
+    assert_eq!((has(&small, "right"), has(&small, "both")), (None, None));
+    // What nothing reads goes too.
+    assert_eq!(without(&["right"]).1, ["reduce", "right"]);
+    assert_eq!(without(&["inner1", "inner2", "left"]).1, ["inner1", "inner2", "left"]);
+    let mut masks = Route::whole(&groups).keep;
+    masks[named("left")].fill(false);
+    masks[named("right")].fill(false);
+    assert_eq!(settle(&graph, &groups, &mut masks).unwrap_err().code, "assemble/dead-end");
 }
 
 #[test]
@@ -195,7 +315,12 @@ fn bad_requests_are_named() {
     let hidden = groups.groups.iter().position(|g| g.kind == GroupKind::Hidden).unwrap();
     let mut masks = whole.keep.clone();
     masks[hidden].fill(false);
-    assert_eq!(Route::from_masks(&groups, masks.clone()).unwrap_err().code, "route/empty-group");
+    let nothing = Route::from_masks(&groups, masks.clone()).unwrap();
+    assert_eq!(assemble(&graph, &groups, &nothing, &[0, 1]).unwrap_err().code, "assemble/dead-end");
+    let head = groups.groups.iter().position(|g| g.kind == GroupKind::Head).unwrap();
+    let mut headless = whole.keep.clone();
+    headless[head].fill(false);
+    assert_eq!(Route::from_masks(&groups, headless).unwrap_err().code, "route/empty-group");
     masks[hidden].pop();
     assert_eq!(Route::from_masks(&groups, masks).unwrap_err().code, "route/channels");
 }

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use fratc::assemble::{Assembled, assemble};
+use fratc::assemble::{Assembled, assemble, may_vanish, settle};
 use fratc::data::{Case, Samples};
 use fratc::exec::{Batch, CHUNK, Network, Want, for_chunks};
 use fratc::ir::groups::{GroupKind, Groups, channel_groups};
 use fratc::ir::op::{Conv, Dense, Op, Window};
 use fratc::ir::{Graph, NodeId, Shape};
 use fratc::library::{GroupScores, Relevance};
-use fratc::refit::{RefitOptions, Refitted, refit};
+use fratc::refit::{RefitOptions, Refitted, Views, refit};
 use fratc::route::{Route, RouteOptions, by_ratio};
 
 use crate::random_graph::{Random, random_graph, random_masks};
@@ -68,6 +68,46 @@ fn refit_reduces_the_error_of_random_networks_of_every_op() {
     }
     assert!(cut >= 40 && better * 10 >= cut * 8, "{better} of {cut} clearly better");
     assert!(after < 0.3 * before, "{before} to {after}");
+}
+
+#[test]
+fn what_is_left_of_a_vanished_block_is_fitted_to_the_whole() {
+    let (mut cut, mut before, mut after) = (0, 0.0, 0.0);
+    for seed in 0..80 {
+        let graph = random_graph(seed);
+        let groups = channel_groups(&graph);
+        let mut random = Random::new(300 + seed);
+        let mut masks = random_masks(&groups, &mut random);
+        let may = may_vanish(&graph, &groups);
+        masks.iter_mut().zip(may).filter(|(_, may)| *may && random.chance(50)).for_each(|(mask, _)| mask.fill(false));
+        if settle(&graph, &groups, &mut masks).is_err() || masks.iter().all(|mask| mask.contains(&true)) {
+            continue;
+        }
+        let route = Route::from_masks(&groups, masks).unwrap();
+        let Ok(small) = assemble(&graph, &groups, &route, &[2, 0]) else { continue };
+        let fitted = refit_random(&graph, &small, 160);
+        let (sliced, error) = (logit_error(&graph, &small.graph, &[2, 0]), logit_error(&graph, &fitted.graph, &[2, 0]));
+        assert!(error <= sliced * 1.3 + 1e-9, "seed {seed}: {sliced} became {error}\n{}", small.graph);
+        cut += 1;
+        before += sliced;
+        after += error;
+    }
+    assert!(cut >= 15, "{cut} networks");
+    assert!(after < 0.5 * before, "{before} to {after}");
+
+    // Behind a shortcut that is a layer, the layer carries the sum; behind a plain one, a scale and a shift do.
+    let graph = crate::assemble::blocks();
+    let groups = channel_groups(&graph);
+    for (inside, carrier) in [("inner1", "shortcut"), ("inner2", "sum2")] {
+        let mut masks = Route::whole(&groups).keep;
+        masks[groups.groups.iter().position(|g| g.name == inside).expect("a group")].fill(false);
+        let small = assemble(&graph, &groups, &Route::from_masks(&groups, masks).unwrap(), &[0, 1, 2]).unwrap();
+        let fitted = refit_random(&graph, &small, 320);
+        assert_eq!(fitted.layers[0].name, carrier);
+        assert!(fitted.layers[0].error < 0.95 * fitted.layers[0].error_sliced, "{:?}", fitted.layers);
+        let [before, after] = [&small.graph, &fitted.graph].map(|graph_| logit_error(&graph, graph_, &[0, 1, 2]));
+        assert!(after < 0.5 * before, "{inside}: {before} to {after}");
+    }
 }
 
 /// A network in which every second channel of each hidden layer repeats the one before it.
@@ -303,13 +343,13 @@ fn refit_figures() {
             let small = study.cut(ratio);
             let sliced = study.accuracy(&small.graph, &places);
             let share = small.graph.macs() as f64 / study.graph.macs() as f64;
-            for mirror in [false] {
+            for views in [Views::default()] {
                 let start = Instant::now();
-                let fitted = study.refit(&small, &RefitOptions { mirror, ..RefitOptions::default() });
+                let fitted = study.refit(&small, &RefitOptions { views, ..RefitOptions::default() });
                 let seconds = start.elapsed().as_secs_f64();
                 let accuracy = study.accuracy(&fitted.graph, &places);
                 eprintln!(
-                    "{name} {tokens:?} keep {ratio} ({share:.3} of MACs) mirror {mirror}: masked {masked:.4} sliced {sliced:.4} refit {accuracy:.4} in {seconds:.1} s"
+                    "{name} {tokens:?} keep {ratio} ({share:.3} of MACs) {views:?}: masked {masked:.4} sliced {sliced:.4} refit {accuracy:.4} in {seconds:.1} s"
                 );
                 for layer in &fitted.layers {
                     eprintln!(

@@ -57,6 +57,43 @@ fn a_study_resumes_and_writes_the_same_tables() {
 }
 
 #[test]
+fn budgets_training_and_the_outside_baselines_share_one_table() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let dir = dir.path();
+    fixture(dir);
+    let words = "study markers.toml --sets 0,1,2 --macs 40% --methods frat,frat:search,random --weights refit,epoch,scratch \
+                 --int8 --out s";
+    let run = fratc(dir, words);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let all = rows(dir);
+    assert_eq!(all.len(), 3 * 2 + 1, "methods × (refitted, trained), and from scratch once");
+    for row in &all {
+        let count = |name: &str| row[name].as_u64().expect("a count");
+        assert!(count("macs") * 10 <= count("source_macs") * 4, "{row}");
+        assert!(count("int8_right") <= count("judged") && count("int8_bytes") > 0);
+        let trained = row["key"]["weights"] == "epoch";
+        assert_eq!(row["training_kept"].is_boolean(), trained, "{row}");
+    }
+    let of = |weights: &str| all.iter().find(|row| row["key"]["weights"] == weights).expect("a row");
+    assert_eq!(of("scratch")["macs"], of("refit")["macs"], "one architecture");
+    let table = fs::read_to_string(dir.join("s/study.md")).expect("table");
+    assert!(table.contains("| source, masked:") && table.contains("scratch, 1 epoch") && table.contains("frat:search"));
+    let picture = fs::read_to_string(dir.join("s/markers.svg")).expect("plot");
+    let points = |row: &&serde_json::Value| {
+        let count = |name: &str| row[name].as_f64().expect("a count");
+        100.0 * (count("int8_right") - count("masked_right")) / count("judged")
+    };
+    let drawn = all.iter().filter(|row| points(row) >= -25.0).count();
+    assert!(drawn >= 6, "{table}");
+    assert_eq!(picture.matches("<circle").count(), 2 * drawn, "every row that is no wreck in both panels\n{table}");
+
+    let refused = fratc(dir, "study markers.toml --weights epoch --split held-out --out t");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("study/training"));
+    let refused = fratc(dir, "study markers.toml --macs 150% --out t");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("study/budget"));
+}
+
+#[test]
 fn a_folder_of_others_and_a_wrong_method_are_refused() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let dir = dir.path();

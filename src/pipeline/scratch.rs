@@ -1,0 +1,125 @@
+//! The same small architecture from random weights: what training alone makes of it.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::data::Samples;
+use crate::diag::{Diag, Result};
+use crate::exec::Network;
+use crate::finetune::{Options, train};
+use crate::ir::op::{Affine, Op};
+use crate::ir::{Graph, NodeId};
+use crate::pipeline::calibration::{of_classes, split};
+use crate::pipeline::finetune::{Wanted, better, judge, lesson};
+use crate::pipeline::{Source, score};
+
+/// Learning rates tried, of which the better on held-out samples counts.
+const RATES: [f64; 2] = [0.05, 0.0125];
+
+/// Samples that the random weights are scaled by.
+const SCALED_BY: usize = 64;
+
+/// Trains the architecture of `small` from random weights on what fine-tuning would train on, for as many epochs,
+/// toward the labels of `classes`.
+///
+/// The input is brought to mean 0 and deviation 1 and every layer's random weights are scaled to deviation 1 of its
+/// results, without which networks that lack batch norm do not train at all.
+pub(crate) fn from_scratch(source: &Source, classes: &[usize], small: &Graph, wanted: &Wanted) -> Result<Graph> {
+    let calibration = source.calibration()?;
+    let held_out = calibration.select(&split(calibration, classes).held_out);
+    let truth = score::wanted(&held_out, &of_classes(&held_out, classes), classes);
+    let mut samples = lesson(source, classes, wanted, &held_out)?;
+    let all: Vec<usize> = (0..samples.len()).collect();
+    samples.labels = score::wanted(&samples, &all, classes).into_iter().map(|k| k as u32).collect();
+    let (epochs, seed) = wanted.plan();
+    let start = random_weights(small, source, &samples, seed)?;
+    let mut best = None;
+    for rate in RATES {
+        let options = Options { epochs, rate, seed, ..Options::default() };
+        let trained = match train(&start, &source.case.input, |_| samples.clone(), &options, |_| {}) {
+            Ok(trained) => trained,
+            Err(diag) if diag.code == "finetune/diverged" => continue,
+            Err(diag) => return Err(diag),
+        };
+        let now = judge(&trained, source, &held_out, &truth)?;
+        if best.as_ref().is_none_or(|(before, _)| better(&now, before)) {
+            best = Some((now, trained));
+        }
+    }
+    match best {
+        Some((_, trained)) => Ok(trained),
+        None => Diag::new("finetune/diverged", "training from scratch diverges at every rate").err(),
+    }
+}
+
+/// The architecture behind an input of mean 0 and deviation 1, with random weights.
+fn random_weights(small: &Graph, source: &Source, samples: &Samples, seed: u64) -> Result<Graph> {
+    let n = samples.len().min(SCALED_BY);
+    let indices: Vec<usize> = (0..n).map(|i| i * samples.len() / n).collect();
+    let batch = score::batch(&source.case.input, samples, &indices);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let input = small.node(small.input());
+    let mut graph = Graph::new(&input.name, input.shape);
+    let (mut scale, mut shift) = (Vec::new(), Vec::new());
+    for c in 0..input.shape.c {
+        let (mean, deviation) = spread(batch.channel(c));
+        scale.push(1.0 / deviation);
+        shift.push(-mean / deviation);
+    }
+    let mut new_id = vec![graph.push("whitened input", Op::Affine(Affine { scale, shift }), &[NodeId(0)])?];
+    for id in small.ids().skip(1) {
+        let node = small.node(id);
+        let mut op = node.op.clone();
+        match &mut op {
+            Op::Conv(conv) => {
+                let fan_in = conv.fan_in();
+                draw(&mut conv.weight, fan_in, &mut rng);
+                conv.bias.fill(0.0);
+            }
+            Op::Dense(dense) => {
+                draw(&mut dense.weight, dense.in_features, &mut rng);
+                dense.bias.fill(0.0);
+            }
+            Op::Affine(affine) => {
+                affine.scale.fill(1.0);
+                affine.shift.fill(0.0);
+            }
+            _ => {}
+        }
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| new_id[i.index()]).collect();
+        new_id.push(graph.push(node.name.as_str(), op, &inputs)?);
+    }
+    graph.output = new_id[small.output.index()];
+    let ids: Vec<NodeId> = graph.ids().collect();
+    for id in ids {
+        if !matches!(graph.node(id).op, Op::Conv(_) | Op::Dense(_)) {
+            continue;
+        }
+        let acts = Network::<f32>::new(&graph)?.forward(&batch)?;
+        let by = (1.0 / spread(&acts.get(id).data).1) as f32;
+        match &mut graph.nodes[id.index()].op {
+            Op::Conv(conv) => conv.weight.iter_mut().for_each(|w| *w *= by),
+            Op::Dense(dense) => dense.weight.iter_mut().for_each(|w| *w *= by),
+            _ => {}
+        }
+    }
+    graph.verify()?;
+    Ok(graph)
+}
+
+/// Uniform numbers of variance 2 over `fan_in`.
+fn draw(weights: &mut [f32], fan_in: usize, rng: &mut ChaCha8Rng) {
+    let most = (6.0 / fan_in.max(1) as f64).sqrt();
+    for weight in weights {
+        let unit = rng.next_u32() as f64 / f64::from(u32::MAX);
+        *weight = (most * (2.0 * unit - 1.0)) as f32;
+    }
+}
+
+/// Mean and standard deviation; 1 for constants.
+fn spread(values: &[f32]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+    (mean, if variance > 1e-12 { variance.sqrt() } else { 1.0 })
+}

@@ -1,0 +1,64 @@
+//! Affine maps that stand for a residual add or a gate whose other operand vanished.
+//!
+//! Where the add's left operand is a layer that nothing else reads, that layer is fitted to the whole sum. Elsewhere
+//! (the shortcut of a block that went) each channel gets the scale and shift that bring it nearest to what the source
+//! has there.
+
+use crate::assemble::Assembled;
+use crate::exec::Batch;
+use crate::ir::op::{Affine, Op};
+use crate::ir::{Graph, NodeId};
+use crate::refit::LayerFit;
+use crate::refit::patches::{Layer, Rows};
+use crate::refit::targets::{Target, at_positions};
+
+/// Whether node `id` of the small network maps what the source adds to or gates.
+pub(super) fn is_stand_in(source: &Graph, small: &Assembled, id: NodeId) -> bool {
+    let origin = small.origins[id.index()].source;
+    let other = |from: NodeId| matches!(source.node(from).op, Op::Add | Op::Gate);
+    matches!(small.graph.node(id).op, Op::Affine(_)) && origin.is_some_and(other)
+}
+
+/// The stand-in for an add that alone reads the layer `layer`, if there is one.
+pub(super) fn sum_of(source: &Graph, small: &Assembled, consumers: &[Vec<NodeId>], layer: NodeId) -> Option<NodeId> {
+    let [reader] = consumers[layer.index()][..] else { return None };
+    let adds = small.origins[reader.index()].source.is_some_and(|from| source.node(from).op == Op::Add);
+    (adds && is_stand_in(source, small, reader)).then_some(reader)
+}
+
+/// Fits the affine map `layer` of inputs `x`.
+pub(super) fn fit(layer: &Layer, rows: &Rows<'_>, x: &[Batch<f32>], target: &Target, name: &str) -> (Affine, LayerFit) {
+    let channels = x.first().map_or(0, |batch| batch.shape.c);
+    let all: Vec<u32> = (0..channels as u32).collect();
+    // n, Σx, Σt, Σxx, Σxt, Σtt of each channel.
+    let mut sums = vec![[0.0_f64; 6]; channels];
+    for ((unit, batch), wanted) in rows.units.iter().zip(x).zip(&target.own) {
+        for (i, (x, t)) in at_positions(layer, unit, batch, &all).iter().zip(wanted).enumerate() {
+            let (x, t) = (f64::from(*x), f64::from(*t));
+            let terms = [1.0, x, t, x * x, x * t, t * t];
+            sums[i % channels].iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
+    }
+    let mut affine = Affine { scale: Vec::with_capacity(channels), shift: Vec::with_capacity(channels) };
+    let (mut shifted, mut left, mut variance) = (0.0, 0.0, 0.0);
+    for [n, x, t, xx, xt, tt] in sums {
+        let n = n.max(1.0);
+        let (mean_x, mean_t) = (x / n, t / n);
+        let spread = [xx - x * mean_x, xt - x * mean_t, tt - t * mean_t];
+        let scale = if spread[0] > 1e-9 * xx.max(1e-30) { spread[1] / spread[0] } else { 1.0 };
+        affine.scale.push(scale);
+        affine.shift.push(mean_t - scale * mean_x);
+        shifted += spread[2] - 2.0 * spread[1] + spread[0];
+        left += spread[2] - 2.0 * scale * spread[1] + scale * scale * spread[0];
+        variance += spread[2];
+    }
+    let relative = |error: f64| if variance > 0.0 { (error / variance).max(0.0) } else { 0.0 };
+    let fit = LayerFit {
+        name: name.to_string(),
+        ridge: 0.0,
+        rows: rows.count(),
+        error_sliced: relative(shifted),
+        error: relative(left),
+    };
+    (affine, fit)
+}
