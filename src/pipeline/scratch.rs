@@ -111,7 +111,7 @@ fn random_weights(small: &Graph, source: &Source, samples: &Samples, seed: u64) 
 fn draw(weights: &mut [f32], fan_in: usize, rng: &mut ChaCha8Rng) {
     let most = (6.0 / fan_in.max(1) as f64).sqrt();
     for weight in weights {
-        let unit = rng.next_u32() as f64 / f64::from(u32::MAX);
+        let unit = f64::from(rng.next_u32()) / f64::from(u32::MAX);
         *weight = (most * (2.0 * unit - 1.0)) as f32;
     }
 }

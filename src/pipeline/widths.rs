@@ -38,7 +38,7 @@ pub(crate) fn search(
     let choices = choices(cutter, options.keep.unwrap_or(1.0));
     let ends = |end: fn(&Vec<usize>) -> usize| choices.iter().map(end).collect::<Vec<usize>>();
     // Groups that may vanish one by one may not all vanish together.
-    let (least, most) = (ends(narrowest), ends(|c| c[c.len() - 1]));
+    let (least, most) = (ends(|c| narrowest(c)), ends(|c| c[c.len() - 1]));
     let meter = Meter::new(cutter, options.limits, options.target.as_ref(), &least, progress)?;
     let impossible = options.limits.exceeded(&meter.need(&least)?.sizes);
     if !impossible.is_empty() {
@@ -198,7 +198,7 @@ impl Search<'_> {
             candidates.push(search::widen(&path, &last.widths, most, 0, over)?);
         } else {
             // Where narrowing one group alone helps nothing any more, the smallest network is left.
-            candidates.push(self.choices.iter().map(narrowest).collect());
+            candidates.push(self.choices.iter().map(|c| narrowest(c)).collect());
         }
         let capped = |widths: Vec<usize>| widths.iter().zip(most).map(|(&w, &m)| w.min(m)).collect::<Vec<usize>>();
         candidates.extend(self.cutter.widest_uniform(|widths| self.meter.fits(widths))?.map(capped));
@@ -231,7 +231,7 @@ fn possible(cost: Result<u64>) -> Result<u64> {
 }
 
 /// The least width above 0.
-fn narrowest(choices: &Vec<usize>) -> usize {
+fn narrowest(choices: &[usize]) -> usize {
     choices.iter().copied().find(|&width| width > 0).unwrap_or(0)
 }
 

@@ -109,13 +109,13 @@ mod tests {
         let seen = |view: View| {
             let mut seen = batch.clone();
             view.apply(&mut seen);
-            move |y: usize, x: usize| seen.data[y * 16 + x]
+            move |y: usize, x: usize| seen.data[y * 16 + x] as u32
         };
         let down_left = seen(View { way: [1, -1], ..View::default() });
-        assert_eq!(down_left(5, 5), 306.0);
-        assert_eq!((down_left(0, 0), down_left(31, 15)), (1.0, 2915.0));
+        assert_eq!(down_left(5, 5), 306);
+        assert_eq!((down_left(0, 0), down_left(31, 15)), (1, 2915));
         let mirrored = seen(View::MIRRORED);
-        assert_eq!((mirrored(3, 0), mirrored(3, 15)), (315.0, 300.0));
+        assert_eq!((mirrored(3, 0), mirrored(3, 15)), (315, 300));
     }
 
     #[test]
