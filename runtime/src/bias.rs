@@ -42,4 +42,21 @@ impl<'a> Bias<'a> {
             }
         }
     }
+
+    /// How many positions from column `x` of a row on, `most` at most and one at least, start from the same biases.
+    #[inline(always)]
+    pub fn alike(&self, x: usize, most: usize) -> usize {
+        match *self {
+            Bias::Channel(_) => most,
+            Bias::Border { cols, .. } => {
+                let mut classes = cols.get(x..).unwrap_or(&[]).iter();
+                let first = classes.next();
+                let mut count = 1_usize;
+                while count < most && first.is_some() && classes.next() == first {
+                    count = count.wrapping_add(1);
+                }
+                count
+            }
+        }
+    }
 }

@@ -14,11 +14,14 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("dsp/conv.rs", include_str!("dsp/conv.rs")),
     ("dsp/depthwise.rs", include_str!("dsp/depthwise.rs")),
     ("dsp/dot.rs", include_str!("dsp/dot.rs")),
+    ("dsp/gather.rs", include_str!("dsp/gather.rs")),
     ("dsp/lanes.rs", include_str!("dsp/lanes.rs")),
+    ("dsp/line.rs", include_str!("dsp/line.rs")),
     ("dsp/lines.rs", include_str!("dsp/lines.rs")),
     ("dsp/mod.rs", include_str!("dsp/mod.rs")),
     ("dsp/patches.rs", include_str!("dsp/patches.rs")),
     ("dsp/rows.rs", include_str!("dsp/rows.rs")),
+    ("dsp/spread.rs", include_str!("dsp/spread.rs")),
     ("dsp/tiles.rs", include_str!("dsp/tiles.rs")),
     ("dsp/winograd.rs", include_str!("dsp/winograd.rs")),
     ("flatten.rs", include_str!("flatten.rs")),
@@ -49,16 +52,35 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
         "dsp/conv.rs" => &[
             "bias.rs",
             "dsp/dot.rs",
+            "dsp/gather.rs",
             "dsp/lanes.rs",
             "dsp/mod.rs",
             "pad.rs",
             "requant.rs",
             "shape.rs",
         ],
+        "dsp/gather.rs" => &[
+            "dsp/conv.rs",
+            "dsp/dot.rs",
+            "dsp/lanes.rs",
+            "dsp/mod.rs",
+            "pad.rs",
+            "shape.rs",
+        ],
         "dsp/dot.rs" => &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs"],
-        "dsp/rows.rs" | "dsp/depthwise.rs" | "dsp/lines.rs" => {
+        "dsp/rows.rs" | "dsp/depthwise.rs" => {
             &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs", "shape.rs"]
         }
+        "dsp/line.rs" => &["dsp/lines.rs", "dsp/mod.rs", "requant.rs"],
+        "dsp/lines.rs" => &[
+            "dsp/lanes.rs",
+            "dsp/line.rs",
+            "dsp/mod.rs",
+            "dsp/spread.rs",
+            "requant.rs",
+            "shape.rs",
+        ],
+        "dsp/spread.rs" => &["dsp/line.rs", "dsp/mod.rs"],
         "mve/conv.rs" => &[
             "mve/copy.rs",
             "mve/dot.rs",

@@ -126,25 +126,43 @@ pub fn widen(source: &[i8], flip: u32, target: &mut [u32]) {
     let fours = if fours < room { fours } else { room };
     #[cfg(all(target_arch = "arm", feature = "dsp"))]
     if fours > 0 {
-        // SAFETY: N turns read 4 · N bytes of `source`, which has them, and write words 0 and 4 of eight each turn, the
-        // last one word 8 · N − 4, which `target` has since its length is at least 8 · N − 3. LDR needs no alignment on
+        // SAFETY: an odd four first, then two a turn, N fours are read of `source`, which has them, and written to words 0 and
+        // 4 of eight each, the last one to word 8 · N − 4, which `target` has since its length is at least 8 · N − 3. LDR needs no alignment on
         // these cores; words of `target` are aligned. The registers that change are declared.
         unsafe {
             core::arch::asm!(
-                "2:",
+                "tst {fours}, #1",
+                "beq 3f",
                 "ldr {a}, [{from}], #4",
                 "eor {a}, {a}, {flip}",
                 "sxtb16 {b}, {a}",
                 "sxtb16 {a}, {a}, ror #8",
                 "str {b}, [{to}], #16",
                 "str {a}, [{to}], #16",
+                "b 4f",
+                "3:",
+                "ldr {a}, [{from}], #4",
+                "ldr {c}, [{from}], #4",
+                "eor {a}, {a}, {flip}",
+                "eor {c}, {c}, {flip}",
+                "sxtb16 {b}, {a}",
+                "sxtb16 {a}, {a}, ror #8",
+                "str {b}, [{to}], #16",
+                "str {a}, [{to}], #16",
+                "sxtb16 {b}, {c}",
+                "sxtb16 {c}, {c}, ror #8",
+                "str {b}, [{to}], #16",
+                "str {c}, [{to}], #16",
+                "4:",
                 "cmp {from}, {end}",
-                "bne 2b",
+                "bne 3b",
                 a = out(reg) _,
                 b = out(reg) _,
+                c = out(reg) _,
                 from = inout(reg) source.as_ptr() => _,
                 to = inout(reg) target.as_mut_ptr() => _,
                 end = in(reg) source.as_ptr().wrapping_add(fours.wrapping_mul(4)),
+                fours = in(reg) fours,
                 flip = in(reg) flip,
                 options(nostack)
             );
@@ -175,14 +193,6 @@ pub fn signed(words: &mut [u32]) -> &mut [i8] {
     // SAFETY: every bit pattern is a `u32` and an `i8`, which lies anywhere.
     let (_, bytes, _) = unsafe { words.align_to_mut::<i8>() };
     bytes
-}
-
-/// The lanes of `words`, low lane first.
-#[inline(always)]
-pub fn halves(words: &mut [u32]) -> &mut [i16] {
-    // SAFETY: every bit pattern is a `u32` and an `i16`, and words are aligned for values of 16 bits.
-    let (_, halves, _) = unsafe { words.align_to_mut::<i16>() };
-    halves
 }
 
 /// The first `count` words of `bytes`, and the bytes behind them; nothing where the bytes are too few or not aligned.

@@ -14,9 +14,12 @@
 pub mod conv;
 pub mod depthwise;
 pub mod dot;
+pub mod gather;
 pub mod lanes;
+pub mod line;
 pub mod lines;
 pub mod patches;
 pub mod rows;
+pub mod spread;
 pub mod tiles;
 pub mod winograd;

@@ -457,10 +457,7 @@ pub fn lines_case(random: &mut Random) -> bool {
     let (mut expected, mut found) = ([0; LEN], [99; LEN]);
     let (expected, found) = (&mut expected[..len], &mut found[..len]);
     let mut scratch = [77; 4096];
-    let all = dsp::lines::scratch_bytes(output, &window, columns);
-    // No more than three lines of input at a time, or all of them.
-    let three = 24 * if columns { output.h + 3 } else { output.w + 3 } * 2;
-    let need = if random.int(0, 1) == 0 { all } else { all.min(three) };
+    let need = dsp::lines::scratch_bytes(output, &window, columns);
     let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
     let pad = pad::PadValue::Uniform(padding);
     let bias = bias::Bias::Channel(biases);
