@@ -11,6 +11,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("conv.rs", include_str!("conv.rs")),
     ("dense.rs", include_str!("dense.rs")),
     ("depthwise.rs", include_str!("depthwise.rs")),
+    ("dsp/add.rs", include_str!("dsp/add.rs")),
     ("dsp/conv.rs", include_str!("dsp/conv.rs")),
     ("dsp/depthwise.rs", include_str!("dsp/depthwise.rs")),
     ("dsp/dot.rs", include_str!("dsp/dot.rs")),
@@ -49,6 +50,7 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             &["bias.rs", "pad.rs", "requant.rs", "shape.rs"]
         }
         "avg_pool.rs" | "dense.rs" | "gate.rs" => &["requant.rs", "shape.rs"],
+        "dsp/add.rs" => &["add.rs", "dsp/mod.rs"],
         "dsp/conv.rs" => &[
             "bias.rs",
             "dsp/dot.rs",

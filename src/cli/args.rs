@@ -84,7 +84,7 @@ pub enum OptimizeArg {
     Size,
     /// Least RAM
     Ram,
-    /// Least product of instructions, flash and RAM
+    /// Fewest instructions with at most an eighth more flash, and an eighth more RAM, than the least there is
     Balanced,
 }
 

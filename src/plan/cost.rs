@@ -49,7 +49,7 @@ pub fn form(op: &Op, kernel: Kernel) -> &'static str {
         (Op::Conv(_), Kernel::Portable) => "conv",
         (Op::Depthwise(_), Kernel::Portable) => "depthwise",
         (Op::Dense(_), _) => "dense",
-        (Op::Add(_), _) => "add",
+        (Op::Add(_), Kernel::Portable) => "add",
         (Op::MaxPool(_), _) => "max pool",
         (Op::AvgPool(_), _) => "mean pool",
         (Op::Concat, _) => "concat",
@@ -57,7 +57,7 @@ pub fn form(op: &Op, kernel: Kernel) -> &'static str {
         (Op::Grouped(_), _) => "grouped",
         (Op::Gate(_), _) => "gate",
         (Op::Flatten, _) => "flatten",
-        (Op::Conv(_) | Op::Depthwise(_), special) => special.name(),
+        (Op::Conv(_) | Op::Depthwise(_) | Op::Add(_), special) => special.name(),
     }
 }
 

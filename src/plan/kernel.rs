@@ -3,7 +3,7 @@
 use fratc_runtime::{dsp, mve, scalar};
 
 use super::sizes;
-use crate::qir::{Bias, Conv, Hwc, Layer, Op, PadValue, Program, Window};
+use crate::qir::{Add, Bias, Conv, Hwc, Layer, Op, PadValue, Program, Window};
 use crate::target::{Core, RustTarget, Target};
 
 /// Kernels of one layer.
@@ -23,6 +23,8 @@ pub enum Kernel {
     DspDepthwise,
     /// `fratc_runtime::dsp::lines`: depthwise 3×3, two outputs of a channel at a time.
     DspLines,
+    /// `fratc_runtime::dsp::add`: sums, four elements at a time.
+    DspAdd,
     /// `fratc_runtime::mve::conv`: any dense convolution, two patches at a time.
     MveConv,
     /// `fratc_runtime::scalar::v7m`: any dense convolution, four patches and two filters at a time.
@@ -75,7 +77,8 @@ impl Kernel {
             | Self::DspRows
             | Self::DspWinograd
             | Self::DspDepthwise
-            | Self::DspLines => Some(Family::Dsp),
+            | Self::DspLines
+            | Self::DspAdd => Some(Family::Dsp),
             Self::MveConv => Some(Family::Mve),
             Self::ScalarV7m => Some(Family::V7m),
             Self::ScalarV6m => Some(Family::V6m),
@@ -97,6 +100,7 @@ impl Kernel {
             Self::ScalarV7m => "v7m conv",
             Self::ScalarV6m => "v6m conv",
             Self::DspLines => "dsp depthwise lines",
+            Self::DspAdd => "dsp add",
         }
     }
 }
@@ -224,8 +228,15 @@ fn small(program: &Program, layer: &Layer, features: Features) -> Kernel {
             }
         }
         Op::Conv(conv) if uniform(conv) => features.conv.unwrap_or(Kernel::Portable),
+        Op::Add(add) if features.dsp && add_takes(add) => Kernel::DspAdd,
         _ => Kernel::Portable,
     }
+}
+
+/// Whether `dsp::add` can run a sum.
+fn add_takes(add: &Add) -> bool {
+    let Add { factors, constant, shift, zero_point, min, max } = *add;
+    dsp::add::takes(&fratc_runtime::add::Add { factors, constant, shift, zero_point, min, max })
 }
 
 /// Whether `dsp::lines` can run a depthwise convolution.
@@ -317,7 +328,7 @@ pub(super) fn band_unit(kernel: Kernel, output: Hwc) -> usize {
         // As many rows as the planes hold; where columns are lines, long ones.
         Kernel::DspLines if output.w.is_multiple_of(2) => 8,
         Kernel::DspLines => output.h.div_ceil(2).next_multiple_of(2).min(16),
-        Kernel::Portable | Kernel::DspDepthwise => 1,
+        Kernel::Portable | Kernel::DspDepthwise | Kernel::DspAdd => 1,
     }
 }
 
@@ -331,6 +342,12 @@ pub(super) fn filter_len(program: &Program, layer: &Layer, conv: &Conv) -> usize
 /// after those it is to replace.
 pub(super) fn candidates(program: &Program, layer: &Layer, features: Features) -> Vec<Kernel> {
     let mut kernels = vec![Kernel::Portable];
+    if let Op::Add(add) = &layer.op
+        && features.dsp
+        && add_takes(add)
+    {
+        kernels.push(Kernel::DspAdd);
+    }
     let (Op::Conv(conv) | Op::Depthwise(conv)) = &layer.op else { return kernels };
     let (input, output) = (program.tensor(layer.inputs[0]).shape, program.tensor(layer.output).shape);
     if !matches!((&conv.bias, &conv.pad), (Bias::Channel(_), PadValue::Uniform(_))) {

@@ -20,7 +20,7 @@ pub enum Optimize {
     Size,
     /// Least RAM.
     Ram,
-    /// Least product of instructions, flash and RAM: a percent of one is worth a percent of another.
+    /// Fewest instructions with at most an eighth more flash, and an eighth more RAM, than the least there is.
     Balanced,
 }
 
@@ -46,6 +46,9 @@ pub struct Options {
     /// Bytes of RAM at most, arena and input; the target's if not given.
     pub max_ram: Option<u64>,
 }
+
+/// The part of the least flash and of the least RAM that speed may cost on top, where memory matters as much.
+const MORE: u64 = 8;
 
 /// What a kernel counts for that was never measured on the core, where no other was either.
 const UNKNOWN: u64 = 1 << 40;
@@ -77,7 +80,7 @@ pub(super) struct Choice<'a> {
 
 impl<'a> Choice<'a> {
     pub(super) fn new(program: &'a Program, target: &Target, options: &Options) -> Self {
-        Self {
+        let mut choice = Self {
             program,
             class: cost::class(target),
             candidates: cost::candidates(program, target).into_iter().map(completed).collect(),
@@ -88,11 +91,26 @@ impl<'a> Choice<'a> {
                 options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes()),
             ],
             optimize: options.optimize,
+        };
+        if options.optimize == Optimize::Balanced {
+            choice.optimize = Optimize::Size;
+            let flash = choice.estimate(&choice.best()).flash;
+            choice.optimize = Optimize::Ram;
+            let ram = choice.estimate(&choice.best()).ram;
+            choice.optimize = Optimize::Balanced;
+            let limits = [flash, ram].map(|least| least + least / MORE);
+            choice.limits = [choice.limits[0].min(limits[0]), choice.limits[1].min(limits[1])];
         }
+        choice
     }
 
     /// The kernel of each layer.
     pub(super) fn kernels(&self) -> Vec<Kernel> {
+        self.best().iter().zip(&self.candidates).map(|(&i, all)| all[i].kernel).collect()
+    }
+
+    /// Which candidate each layer takes.
+    fn best(&self) -> Vec<usize> {
         let by = |key: &dyn Fn(&Candidate) -> [u64; 2]| -> Vec<usize> {
             let least = |all: &Vec<Candidate>| (0..all.len()).min_by_key(|&i| key(&all[i])).unwrap_or(0);
             self.candidates.iter().map(least).collect()
@@ -112,8 +130,7 @@ impl<'a> Choice<'a> {
         }
         starts.extend(all.into_iter().map(|kernel| by(&|c| [u64::from(c.kernel != kernel), instructions(c)])));
         let best = starts.into_iter().map(|start| self.improved(start)).min_by_key(|chosen| self.key(chosen));
-        let best = best.unwrap_or_default();
-        best.iter().zip(&self.candidates).map(|(&i, all)| all[i].kernel).collect()
+        best.unwrap_or_default()
     }
 
     /// Changes one layer at a time for as long as that is better.
@@ -144,10 +161,9 @@ impl<'a> Choice<'a> {
         let over = flash.saturating_sub(self.limits[0]) + ram.saturating_sub(self.limits[1]);
         let [instructions, flash, ram] = [instructions, flash, ram].map(u128::from);
         let wanted = match self.optimize {
-            Optimize::Speed => [instructions, flash, ram],
+            Optimize::Speed | Optimize::Balanced => [instructions, flash, ram],
             Optimize::Size => [flash, instructions, ram],
             Optimize::Ram => [ram, instructions, flash],
-            Optimize::Balanced => [instructions * flash * ram, instructions, flash],
         };
         [u128::from(over), wanted[0], wanted[1], wanted[2]]
     }

@@ -4,7 +4,7 @@ use super::super::bias::Bias;
 use super::super::pad::PadValue;
 use super::super::requant::Requant;
 use super::super::shape::{take_mut, Element, Hwc, Window};
-use super::dot::{dot, Filters, GROUP, POSITIONS};
+use super::dot::{Filters, Form, GROUP, POSITIONS};
 use super::gather::{gather, widen_positions, Geometry};
 use super::lanes::{bytes, flip, words};
 
@@ -17,10 +17,10 @@ pub struct Conv<'a> {
     pub output: Hwc,
     /// Window.
     pub window: Window,
-    /// See [`Filters`]; a filter is `[KH][KW][I]`, filled up with zeros to a multiple of four.
+    /// As [`Form`] says; a filter is `[KH][KW][I]`, filled up with zeros to a multiple of four.
     pub weights: &'a [i32],
-    /// Whether weights are 16-bit lanes.
-    pub wide: bool,
+    /// How weights are stored: [`super::dot::BYTES`] or [`super::dot::LANES`].
+    pub form: Form,
     /// Start of the sums.
     pub bias: Bias<'a>,
     /// Value of padded positions.
@@ -74,9 +74,10 @@ fn run(layer: &Conv<'_>, first: usize, input: (&[i8], u32), output: &mut [i8], s
         return;
     };
     let channels = layer.output.c;
-    if channels == 0 || output.is_empty() {
+    let filters = Filters::new(layer.weights, layer.form, layer.requant, groups, channels);
+    let Some(filters) = filters else {
         return;
-    }
+    };
     // Where every patch is one position of the input, in the same order.
     let plain = matches!(layer.bias, Bias::Channel(_)) && input.1 == 0;
     let pointwise = geometry.pointwise(layer.output.w) && plain;
@@ -119,13 +120,7 @@ fn run(layer: &Conv<'_>, first: usize, input: (&[i8], u32), output: &mut [i8], s
         }
         left = left.wrapping_sub(count.max(1));
         let block = take_mut(&mut rest, count.wrapping_mul(channels));
-        let filters = Filters {
-            weights: layer.weights,
-            wide: layer.wide,
-            bias,
-            requant: layer.requant,
-        };
-        dot(patches, &filters, block, count);
+        filters.dot(patches, bias, block, count);
     }
 }
 

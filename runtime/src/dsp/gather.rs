@@ -114,7 +114,6 @@ pub fn gather(
         pitch,
         run,
         rows,
-        len,
         flip: geometry.flip,
     };
     if !inside {
@@ -141,8 +140,6 @@ struct Stretch {
     run: usize,
     /// Rows; none where the stage already has the patch.
     rows: usize,
-    /// Bytes of a row that are read.
-    len: usize,
     /// Bits that are turned over.
     flip: u32,
 }
@@ -194,9 +191,9 @@ fn widen(
         pitch,
         run,
         rows,
-        len,
         flip,
     } = *stretch;
+    let len = run.wrapping_add(3) & !3;
     let stage = stage.as_mut_ptr();
     let mut arguments = Arguments {
         source: source.as_ptr(),

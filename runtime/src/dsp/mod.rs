@@ -11,6 +11,7 @@
     reason = "assembly; each block has its proof, and a portable twin that tests compare it with"
 )]
 
+pub mod add;
 pub mod conv;
 pub mod depthwise;
 pub mod dot;

@@ -2,6 +2,7 @@
 
 use super::super::text::grouped;
 use super::{Context, Function};
+use crate::plan::Kernel;
 use crate::qir::Add;
 
 pub(super) fn add(context: &Context<'_>, add: &Add) -> Function {
@@ -10,8 +11,10 @@ pub(super) fn add(context: &Context<'_>, add: &Add) -> Function {
         Some(0) => ("a: &mut [i8], b: &[i8]", "add::add_in_place(&LAYER, a, b);"),
         Some(_) => ("a: &[i8], b: &mut [i8]", "add::add_in_place_second(&LAYER, a, b);"),
     };
+    let special = context.step.kernel == Kernel::DspAdd;
+    let modules: &[&str] = if special { &["add", "dsp/add"] } else { &["add"] };
     let words = if context.step.in_place.is_some() { "sum, in place" } else { "sum" };
-    let mut function = Function::new(words, parameters, &["add"]);
+    let mut function = Function::new(words, parameters, modules);
     let Add { factors: [a, b], constant, shift, zero_point, min, max } = add;
     let fields = [
         ("factors", format!("[{}, {}]", grouped(*a), grouped(*b))),
@@ -24,6 +27,6 @@ pub(super) fn add(context: &Context<'_>, add: &Add) -> Function {
     .map(|(name, value)| format!("        {name}: {value},\n"))
     .concat();
     function.layer_static("add::Add", "", &fields);
-    function.line(call);
+    function.line(&format!("{}{call}", if special { "dsp::" } else { "" }));
     function
 }

@@ -13,9 +13,12 @@ pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
         Kernel::ScalarV7m => ["scalar/v7m", "scalar::conv::Conv", "scalar::v7m::conv"],
         Kernel::ScalarV6m => ["scalar/v6m", "scalar::conv::Conv", "scalar::v6m::conv"],
         Kernel::DspWinograd => ["dsp/winograd", "dsp::winograd::Winograd", "dsp::winograd::conv"],
-        Kernel::DspConv | Kernel::DspConvWide | Kernel::DspDepthwise | Kernel::DspLines | Kernel::Portable => {
-            ["dsp/conv", "dsp::conv::Conv", "dsp::conv::conv"]
-        }
+        Kernel::DspConv
+        | Kernel::DspConvWide
+        | Kernel::DspDepthwise
+        | Kernel::DspLines
+        | Kernel::DspAdd
+        | Kernel::Portable => ["dsp/conv", "dsp::conv::Conv", "dsp::conv::conv"],
     };
     if let Some(function) = packed(context, conv, "convolution", kernel) {
         return function;
@@ -47,13 +50,15 @@ pub(super) fn packed(
         // Any bias and padding.
         wide @ (Kernel::DspConv | Kernel::DspConvWide) => {
             function.kernels.extend(["bias", "pad"]);
-            let _ = writeln!(fields, "        wide: {},", wide == Kernel::DspConvWide);
+            let form = if wide == Kernel::DspConvWide { "LANES" } else { "BYTES" };
+            let _ = writeln!(fields, "        form: dsp::dot::{form},");
             border_fields(&mut function, context, conv, &mut fields);
         }
         Kernel::DspRows
         | Kernel::DspWinograd
         | Kernel::DspDepthwise
         | Kernel::DspLines
+        | Kernel::DspAdd
         | Kernel::MveConv
         | Kernel::ScalarV7m
         | Kernel::ScalarV6m

@@ -2,7 +2,7 @@
 //!
 //! `super::kernels` is the runtime, or its files as an emitted crate has them.
 
-use super::kernels::{bias, conv, depthwise, dsp, pad, requant, shape};
+use super::kernels::{add, bias, conv, depthwise, dsp, pad, requant, shape};
 
 /// Bytes of the largest tensor.
 const LEN: usize = 6144;
@@ -149,6 +149,7 @@ pub fn conv_case(random: &mut Random) -> bool {
     let wide = random.int(0, 1) == 0;
     let mut words = [0; WEIGHTS];
     let count = pack_pairs(weights, values, wide, &mut words);
+    let form = if wide { dsp::dot::LANES } else { dsp::dot::BYTES };
     let mut biases = [0; 48];
     for bias in &mut biases {
         *bias = random.int(-30_000, 30_000);
@@ -181,7 +182,7 @@ pub fn conv_case(random: &mut Random) -> bool {
     let need = dsp::conv::scratch_bytes(values);
     let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
     let portable = conv::Conv2d { input, output, window, weights, bias, pad, requant };
-    let fast = dsp::conv::Conv { input, output, window, weights: &words[..count], wide, bias, pad, requant };
+    let fast = dsp::conv::Conv { input, output, window, weights: &words[..count], form, bias, pad, requant };
     let cut = random.size(0, output.h);
     if random.int(0, 2) == 0 {
         let mut pixels = [0; LEN];
@@ -472,10 +473,43 @@ pub fn lines_case(random: &mut Random) -> bool {
     expected == found && dsp::lines::takes(channels, &window, columns)
 }
 
+/// One sum of random tensors, in all three ways; whether both kernels agree.
+#[inline(never)]
+pub fn add_case(random: &mut Random) -> bool {
+    let factor = |random: &mut Random| random.int(-(1 << 21), 1 << 21);
+    let layer = add::Add {
+        factors: [factor(random), factor(random)],
+        constant: random.int(-(1 << 29), 1 << 29) >> random.int(0, 29),
+        shift: random.int(0, 20) as u32,
+        zero_point: random.int(-128, 127),
+        min: -128,
+        max: 127,
+    };
+    let len = random.size(1, 40);
+    let (mut a, mut b) = ([0; 43], [0; 43]);
+    random.fill(&mut a);
+    random.fill(&mut b);
+    let (skip, other) = (random.size(0, 3), random.size(0, 3));
+    let (a, b) = (&mut a[skip..skip + len], &mut b[other..other + len]);
+    let (mut expected, mut found) = ([0; 40], [99; 40]);
+    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    add::add(&layer, a, b, expected);
+    dsp::add::add(&layer, a, b, found);
+    let apart = expected == found;
+    if random.int(0, 1) == 0 {
+        dsp::add::add_in_place(&layer, a, b);
+        apart && expected == a && dsp::add::takes(&layer)
+    } else {
+        dsp::add::add_in_place_second(&layer, a, b);
+        apart && expected == b && dsp::add::takes(&layer)
+    }
+}
+
 /// Every kind of layer, `rounds` times; the kind and number of the first that differs.
 pub fn run(seed: u32, rounds: u32) -> Result<(), (&'static str, u32)> {
     type Case = fn(&mut Random) -> bool;
-    let cases: [(&'static str, Case); 5] = [
+    let cases: [(&'static str, Case); 6] = [
+        ("add", add_case),
         ("conv", conv_case),
         ("rows", rows_case),
         ("winograd", winograd_case),
