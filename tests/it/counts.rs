@@ -14,7 +14,7 @@ use fratc::bench::{self, Measured};
 use fratc::data::{Case, InputContract, Samples};
 use fratc::emit::{self, EmittedFile, Sample, emit};
 use fratc::ir::pass;
-use fratc::plan::{channel_granule, plan_for};
+use fratc::plan::{self, channel_granule, plan_for};
 use fratc::qir::{self, Program};
 use fratc::target::Target;
 use fratc::{demo, load, quantize, sim};
@@ -61,6 +61,19 @@ fn measured(program: &Program, name: &str, options: &bench::Options) -> Measured
     let target = target(name);
     let (files, input) = emitted(program, &target);
     bench::measure(&files, program, &input, &target, options).expect("measured")
+}
+
+/// The same with kernels chosen for `optimize`; and the bytes of the arena.
+fn measured_for(program: &Program, name: &str, optimize: plan::Optimize) -> (Measured, usize) {
+    let target = target(name);
+    let input = Pattern::new(99).sample(program);
+    let samples = vec![Sample { scores: sim::run(program, &input), input: input.clone() }];
+    let goal = plan::Options { optimize, ..plan::Options::default() };
+    let plan = plan::plan_as(program, &target, &goal).expect("plans");
+    let options = emit::Options { samples, ..emit::Options::default() };
+    let files = emit(program, &plan, &target, &options).expect("emits");
+    let found = bench::measure(&files, program, &input, &target, &bench::Options::default());
+    (found.expect("measured"), plan.arena_bytes)
 }
 
 /// The same, the whole only.

@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use std::fs;
 
 use fratc::bench::{self, Counts, Measured};
+use fratc::plan::Optimize;
 use fratc::qir::{Hwc, Op, Program};
 
-use super::{measured, of_pack, qemu, simplified, whole};
+use super::{measured, measured_for, of_pack, qemu, simplified, whole};
 use crate::shared::tell;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/bench.md");
@@ -153,12 +154,52 @@ fn layers(program: &Program, measured: &Measured, text: &mut String) {
     }
 }
 
+/// A line for each goal: what the network costs with kernels chosen for it.
+fn goals(program: &Program, text: &mut String) {
+    for goal in [Optimize::Speed, Optimize::Balanced, Optimize::Size, Optimize::Ram] {
+        let (found, arena) = measured_for(program, "qemu-m4", goal);
+        tell(&format!("{} for {} {:?}", program.name, goal.name(), found.whole));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            program.name,
+            goal.name(),
+            grouped(found.whole.instructions),
+            megas(found.whole.cycles),
+            grouped(found.footprint.total_bytes),
+            grouped(found.footprint.code_bytes),
+            grouped(arena as u64),
+            grouped(found.stack_bytes)
+        );
+    }
+}
+
+/// A line for each layer on Cortex-M7 that was measured under CMSIS-NN.
+fn on_m7(program: &Program, text: &mut String) {
+    let found = measured(program, "qemu-m7", &bench::Options::default());
+    for (layer, Counts { instructions, .. }) in program.layers.iter().zip(&found.layers) {
+        let op = words(&layer.op);
+        let (input, output) = (program.tensor(layer.inputs[0]).shape, program.tensor(layer.output).shape);
+        let peer = PEER_LAYERS.iter().find(|p| (p.0, p.1, p.2) == (op.as_str(), shape(input), shape(output)));
+        if let Some((_, [h, w, c], [to_h, to_w, to_c], peer, _)) = peer {
+            let _ = writeln!(
+                text,
+                "| {op} {h}×{w}×{c} → {to_h}×{to_w}×{to_c} | {} | {} | {} |",
+                grouped(*instructions),
+                grouped(*peer),
+                times(*peer, Some(*instructions))
+            );
+        }
+    }
+}
+
 #[test]
 #[ignore = "writes docs/bench.md: minutes"]
 fn write() {
     assert!(qemu(), "QEMU is needed");
     let options = bench::Options::default();
     let (mut wholes, mut details, mut others) = (String::new(), String::new(), String::new());
+    let (mut kept, mut m7) = (String::new(), String::new());
     for peer in &PEERS {
         let source = of_pack(peer.model).expect("the pack of real networks");
         let program = simplified(&source, "qemu-m4");
@@ -198,6 +239,8 @@ fn write() {
             grouped(found.footprint.tables_bytes),
             grouped(found.footprint.code_bytes)
         );
+        goals(&program, &mut kept);
+        on_m7(&program, &mut m7);
         layers(&program, &found, &mut details);
         details.push('\n');
         let _ = write!(others, "| {} | {} |", peer.model, grouped(instructions));
@@ -209,6 +252,7 @@ fn write() {
         others.push('\n');
     }
     let text = FRAME.replace("{wholes}\n", &wholes).replace("{details}\n", &details).replace("{others}\n", &others);
+    let text = text.replace("{goals}\n", &kept).replace("{m7}\n", &m7);
     let text = text.replace("{model}\n", &super::fit::errors());
     fs::write(PATH, text).expect("written");
 }
