@@ -3,7 +3,7 @@
 //! Every layer's choice counts towards three sums: estimated instructions (`cost`), flash (constants exactly, code as
 //! estimated, once for each form of kernel in use) and RAM (the largest step: tensors alive, scratch memory, the input).
 //! Starting from the fastest, the smallest and the leanest choice, and from each kernel wherever it can run, single layers
-//! are changed as long as that makes the whole better; of all ends the best is taken. The same program and options give the same choice everywhere.
+//! are changed until the limits are met, and then as long as that makes the whole better; of all ends the best is taken. The same program and options give the same choice everywhere.
 
 use super::cost::{self, Candidate};
 use super::{ALIGN, Kernel};
@@ -129,8 +129,39 @@ impl<'a> Choice<'a> {
             }
         }
         starts.extend(all.into_iter().map(|kernel| by(&|c| [u64::from(c.kernel != kernel), instructions(c)])));
-        let best = starts.into_iter().map(|start| self.improved(start)).min_by_key(|chosen| self.key(chosen));
+        let best =
+            starts.into_iter().map(|start| self.improved(self.within(start))).min_by_key(|chosen| self.key(chosen));
         best.unwrap_or_default()
+    }
+
+    /// Changes layers until the limits are met, each time the one that costs the fewest instructions for a byte less.
+    fn within(&self, mut chosen: Vec<usize>) -> Vec<usize> {
+        loop {
+            let now = self.estimate(&chosen);
+            let over = self.over(now);
+            let mut best: Option<(u128, usize, usize)> = None;
+            for layer in 0..chosen.len() {
+                for candidate in 0..self.candidates[layer].len() {
+                    let old = std::mem::replace(&mut chosen[layer], candidate);
+                    let new = self.estimate(&chosen);
+                    chosen[layer] = old;
+                    let less = over.saturating_sub(self.over(new));
+                    if less > 0 {
+                        let more = new.instructions.saturating_sub(now.instructions);
+                        let each = (u128::from(more) << 20) / u128::from(less);
+                        let found = (each, layer, candidate);
+                        best = Some(best.map_or(found, |best| best.min(found)));
+                    }
+                }
+            }
+            let Some((_, layer, candidate)) = best else { return chosen };
+            chosen[layer] = candidate;
+        }
+    }
+
+    /// Bytes above the limits.
+    fn over(&self, estimate: Estimate) -> u64 {
+        estimate.flash.saturating_sub(self.limits[0]) + estimate.ram.saturating_sub(self.limits[1])
     }
 
     /// Changes one layer at a time for as long as that is better.
@@ -157,8 +188,9 @@ impl<'a> Choice<'a> {
 
     /// Smaller is better: first what is above the limits, then what is wanted.
     fn key(&self, chosen: &[usize]) -> [u128; 4] {
-        let Estimate { instructions, code: _, flash, ram } = self.estimate(chosen);
-        let over = flash.saturating_sub(self.limits[0]) + ram.saturating_sub(self.limits[1]);
+        let estimate = self.estimate(chosen);
+        let over = self.over(estimate);
+        let Estimate { instructions, code: _, flash, ram } = estimate;
         let [instructions, flash, ram] = [instructions, flash, ram].map(u128::from);
         let wanted = match self.optimize {
             Optimize::Speed | Optimize::Balanced => [instructions, flash, ram],
