@@ -1,4 +1,5 @@
 //! What `cost` knows of each form of kernel. Written by `cargo test --release --test it -- --ignored counts::fit`.
+#![allow(clippy::approx_constant, reason = "a measured figure may come near any constant")]
 
 use super::cost::Fitted;
 

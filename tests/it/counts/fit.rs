@@ -152,7 +152,8 @@ fn least_squares(rows: &[(Vec<f64>, f64)]) -> Vec<f64> {
 fn fit() {
     let (rows, codes) = measured();
     let mut text = String::from(
-        "//! What `cost` knows of each form of kernel. Written by `cargo test --release --test it -- --ignored counts::fit`.\n\n\
+        "//! What `cost` knows of each form of kernel. Written by `cargo test --release --test it -- --ignored counts::fit`.\n\
+         #![allow(clippy::approx_constant, reason = \"a measured figure may come near any constant\")]\n\n\
          use super::cost::Fitted;\n\n\
          /// One line for each class of cores and form of kernel that was measured.\n\
          pub(super) const FITTED: &[Fitted] = &[\n",
