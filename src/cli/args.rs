@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::pipeline::{
-    ByteLimit, FinetuneOptions, From, HeadScale, MacLimit, Method, Optimize, PlanChoice, RouteOptions, SubjectOptions,
+    ByteLimit, FinetuneOptions, FirmwareStyle, From, HeadScale, MacLimit, Method, Optimize, PlanChoice, RouteOptions,
+    SubjectOptions,
 };
 
 /// Which channels are critical for a class.
@@ -34,6 +35,24 @@ impl std::convert::From<MethodArg> for Method {
             MethodArg::Activation => Self::Activation,
             MethodArg::L1 => Self::L1,
             MethodArg::Random => Self::Random,
+        }
+    }
+}
+
+/// What the firmware beside a crate is like.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FirmwareArg {
+    /// One inference after the other
+    Plain,
+    /// An async task of embassy's executor: other tasks run after every layer
+    Embassy,
+}
+
+impl std::convert::From<FirmwareArg> for FirmwareStyle {
+    fn from(arg: FirmwareArg) -> Self {
+        match arg {
+            FirmwareArg::Plain => Self::Plain,
+            FirmwareArg::Embassy => Self::Embassy,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::Shell;
-use crate::cli::args::{OptimizeArg, RouteArgs, SourceArgs};
+use crate::cli::args::{FirmwareArg, OptimizeArg, RouteArgs, SourceArgs};
 use crate::diag::Result;
 use crate::pipeline::{self, BuildOptions, Point, RejectOptions, Share};
 
@@ -47,8 +47,8 @@ pub struct Cmd {
     no_simplify: bool,
     /// Also write firmware for the board beside the crate, as DIR-firmware: flash it with `cargo run --release` there or
     /// with `fratc flash DIR`
-    #[arg(long)]
-    firmware: bool,
+    #[arg(long, value_enum, value_name = "STYLE", num_args = 0..=1, default_missing_value = "plain")]
+    firmware: Option<FirmwareArg>,
     /// What kernels are chosen for [default: speed]
     #[arg(long, value_enum)]
     optimize: Option<OptimizeArg>,
@@ -70,7 +70,7 @@ impl Cmd {
             random_calibration: self.random_calibration,
             simplify: !self.no_simplify,
             reject,
-            firmware: self.firmware,
+            firmware: self.firmware.map(Into::into),
             plan: OptimizeArg::options(self.optimize),
         };
         let outcome = match &self.source.case {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::Shell;
-use crate::cli::args::OptimizeArg;
+use crate::cli::args::{FirmwareArg, OptimizeArg};
 use crate::diag::Result;
 use crate::pipeline::{self, EmitOptions};
 
@@ -26,8 +26,8 @@ pub struct Cmd {
     no_simplify: bool,
     /// Also write firmware for the board beside the crate, as DIR-firmware: flash it with `cargo run --release` there or
     /// with `fratc flash DIR`
-    #[arg(long)]
-    firmware: bool,
+    #[arg(long, value_enum, value_name = "STYLE", num_args = 0..=1, default_missing_value = "plain")]
+    firmware: Option<FirmwareArg>,
     /// What kernels are chosen for [default: speed]
     #[arg(long, value_enum)]
     optimize: Option<OptimizeArg>,
@@ -39,7 +39,7 @@ impl Cmd {
             target: self.target.clone(),
             out: self.out.clone(),
             simplify: !self.no_simplify,
-            firmware: self.firmware,
+            firmware: self.firmware.map(Into::into),
             plan: OptimizeArg::options(self.optimize),
         };
         let summary = pipeline::emit(&self.program, &options, shell)?;

@@ -3,9 +3,13 @@
 use std::fmt::Write as _;
 
 use super::layer::Context;
+use super::schedule::TURN;
 use super::text::{call, grouped, range};
 use crate::plan::{Bands, Home, Plan};
 use crate::qir::{Op, Program, TensorId};
+
+/// Columns before the lines of a band.
+const IN: usize = TURN + 4;
 
 /// The lines of the layer's turn; `None` if its step is not one of bands.
 pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> Option<String> {
@@ -19,9 +23,9 @@ pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> Opt
     let to = offset(step.writes)?;
     let count = output.h.div_ceil(rows);
     let order = if upward { format!("(0..{count}).rev()") } else { format!("0..{count}") };
-    let mut out = format!("    for band in {order} {{\n");
+    let mut out = format!("{:TURN$}for band in {order} {{\n", "");
     let bytes = |rows: &str, row: usize, at: usize| format!("bytes_of(&{rows}, {}, {})", grouped(row), grouped(at));
-    let _ = writeln!(out, "        let rows = rows_of(band, {rows}, {});", output.h);
+    let _ = writeln!(out, "{:IN$}let rows = rows_of(band, {rows}, {});", "", output.h);
     let mut parts = vec![(to, "y".to_string(), "to".to_string())];
     let mut arguments = Vec::new();
     match &context.layer.op {
@@ -29,7 +33,7 @@ pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> Opt
             for (index, id) in step.reads.iter().enumerate() {
                 let shape = program.tensor(*id).shape;
                 let (name, from) = (format!("part{index}"), offset(*id)?);
-                let _ = writeln!(out, "        let from{index} = {};", bytes("rows", shape.w * shape.c, from));
+                let _ = writeln!(out, "{:IN$}let from{index} = {};", "", bytes("rows", shape.w * shape.c, from));
                 parts.push((from, name.clone(), format!("from{index}")));
                 arguments.push(name);
             }
@@ -45,9 +49,9 @@ pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> Opt
             let (input, from) = (program.tensor(step.reads[0]).shape, offset(step.reads[0])?);
             let taps = [window.kernel, window.stride, window.dilation, window.pad];
             let taps = taps.map(|pair| format!("[{}, {}]", pair[0], pair[1]));
-            out.push_str(&call(8, "let taps = ", "window", &taps, ";"));
-            let _ = writeln!(out, "        let from = taps.rows_read(&rows, {});", input.h);
-            let _ = writeln!(out, "        let from = {};", bytes("from", input.w * input.c, from));
+            out.push_str(&call(IN, "let taps = ", "window", &taps, ";"));
+            let _ = writeln!(out, "{:IN$}let from = taps.rows_read(&rows, {});", "", input.h);
+            let _ = writeln!(out, "{:IN$}let from = {};", "", bytes("from", input.w * input.c, from));
             parts.push((from, "x".into(), "from".into()));
             arguments.extend(["x".into(), "y".into()]);
             if let Some(scratch) = step.scratch {
@@ -57,16 +61,15 @@ pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> Opt
             arguments.push("rows".into());
         }
     }
-    let _ = writeln!(out, "        let to = {};", bytes("rows", output.w * output.c, to));
+    let _ = writeln!(out, "{:IN$}let to = {};", "", bytes("rows", output.w * output.c, to));
     parts.sort_unstable();
     let names: Vec<&str> = parts.iter().map(|(_, name, _)| name.as_str()).collect();
     let ranges: Vec<&str> = parts.iter().map(|(.., range)| range.as_str()).collect();
     let list = ["memory".into(), format!("[{}]", ranges.join(", "))];
-    out.push_str(&call(8, &format!("let [{}] = ", names.join(", ")), "split", &list, ";"));
-    out.push_str(&call(8, "", context.name, &arguments, ";"));
-    out.push_str("    }\n");
+    out.push_str(&call(IN, &format!("let [{}] = ", names.join(", ")), "split", &list, ";"));
+    out.push_str(&call(IN, "", context.name, &arguments, ";"));
+    let _ = writeln!(out, "{:TURN$}}}", "");
     let list = ["memory".to_string(), range(to, output.len())];
-    out.push_str(&call(4, "let y = ", "region", &list, ";"));
-    let _ = writeln!(out, "    observe({}, y);", step.layer);
+    out.push_str(&call(TURN, "", "region", &list, ""));
     Some(out)
 }

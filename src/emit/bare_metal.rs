@@ -12,8 +12,18 @@ use std::fmt::Write as _;
 
 use crate::target::{Region, Target};
 
+/// From reset to `fratc_main`, and the vectors: for any program that [`memory_x`] links.
+const START_UP: &str = include_str!("templates/start_up.rs");
+
+/// `template` with the start-up code in the place of `{start_up}`.
+pub fn with_start_up(template: &str) -> String {
+    template.replace("{start_up}\n", START_UP)
+}
+
 /// `examples/infer/bare_metal.rs`.
-pub const BARE_METAL_RS: &str = include_str!("templates/bare_metal.rs");
+pub fn bare_metal_rs() -> String {
+    with_start_up(include_str!("templates/bare_metal.rs"))
+}
 
 /// `examples/infer.rs` of the crate `crate_name`.
 pub fn infer_rs(crate_name: &str) -> String {

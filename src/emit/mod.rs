@@ -83,7 +83,7 @@ pub fn emit(program: &Program, plan: &Plan, target: &Target, options: &Options) 
         library::library(program, plan),
         EmittedFile::text("src/layers.rs", schedule.text),
         EmittedFile::text("examples/infer.rs", bare_metal::infer_rs(&program.name)),
-        EmittedFile::text("examples/infer/bare_metal.rs", bare_metal::BARE_METAL_RS),
+        EmittedFile::text("examples/infer/bare_metal.rs", bare_metal::bare_metal_rs()),
         EmittedFile::text("memory.x", bare_metal::memory_x(target)),
         EmittedFile::text(".cargo/config.toml", bare_metal::cargo_config(target)),
     ];

@@ -8,9 +8,10 @@ use crate::qir::Program;
 const MAX_CHARS: usize = 36;
 
 /// Names with a meaning of their own in `src/layers.rs`.
-const RESERVED: [&str; 26] = [
-    "run", "region", "pair", "regions", "split", "hwc", "window", "rows_of", "bytes_of", "to_i8", "to_i32", "x", "y",
-    "a", "b", "t", "parts", "memory", "input", "scores", "observe", "band", "rows", "taps", "from", "to",
+const RESERVED: [&str; 28] = [
+    "run", "step", "index", "region", "pair", "regions", "split", "hwc", "window", "rows_of", "bytes_of", "to_i8",
+    "to_i32", "x", "y", "a", "b", "t", "parts", "memory", "input", "scores", "observe", "band", "rows", "taps", "from",
+    "to",
 ];
 
 /// Rust's keywords of all editions.

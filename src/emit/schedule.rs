@@ -10,6 +10,9 @@ use super::text::{call, filled, range};
 use crate::plan::{Home, Plan};
 use crate::qir::{Op, Program, TensorId};
 
+/// Columns before the lines of a layer's turn.
+pub(super) const TURN: usize = 12;
+
 /// The root of the emitted crate, spelled apart from this crate's own.
 const ROOT: &str = "crate";
 
@@ -37,12 +40,13 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
         kernels.extend(layer.kernels);
         support.extend(layer.support);
         tables.extend(layer.tables);
-        steps.push(bands::turn(program, plan, &context).unwrap_or_else(|| turn(program, plan, &context)));
+        let turn = bands::turn(program, plan, &context).unwrap_or_else(|| turn(program, plan, &context));
+        steps.push((step.layer, turn));
     }
-    let has_region = steps.iter().any(|step| step.contains(" region("));
-    let has_pair = steps.iter().any(|step| step.contains(" pair("));
-    let has_split = steps.iter().any(|step| step.contains(" split("));
-    let has_regions = has_pair || steps.iter().any(|step| step.contains(" regions("));
+    let has_region = steps.iter().any(|(_, turn)| turn.contains(" region("));
+    let has_pair = steps.iter().any(|(_, turn)| turn.contains(" pair("));
+    let has_split = steps.iter().any(|(_, turn)| turn.contains(" split("));
+    let has_regions = has_pair || steps.iter().any(|(_, turn)| turn.contains(" regions("));
     let has_bands = plan.steps.iter().any(|step| step.bands.is_some());
     let has_any = has_region || has_regions || has_split;
     let memory = if has_any { "memory" } else { "_memory" };
@@ -56,10 +60,19 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     }
     text.push_str(&imports(&kernels));
     let _ = writeln!(text, "use {ROOT}::{{Input, ARENA_BYTES, CLASSES}};\n");
+    let lines: String = steps
+        .iter()
+        .map(|(layer, _)| format!("    observe({layer}, step({layer}, memory, input, scores));\n"))
+        .collect();
+    let turns: String =
+        steps.iter().map(|(layer, turn)| format!("        {layer} => {{\n{turn}        }}\n")).collect();
     let _ = write!(
         text,
-        "/// Runs all layers; `observe` is shown the index and the output of each.\n#[inline(always)]\npub(crate) fn run(\n    {memory}: &mut [i8; ARENA_BYTES],\n    {input}: &Input,\n    scores: &mut [i8; CLASSES.len()],\n    mut observe: impl FnMut(usize, &[i8]),\n) {{\n{}}}\n",
-        steps.join("\n")
+        "/// Runs all layers; `observe` is shown the index and the output of each.\n#[inline(always)]\npub(crate) fn run(\n    memory: &mut [i8; ARENA_BYTES],\n    input: &Input,\n    scores: &mut [i8; CLASSES.len()],\n    mut observe: impl FnMut(usize, &[i8]),\n) {{\n{lines}}}\n"
+    );
+    let _ = write!(
+        text,
+        "\n/// Runs the layer `index`, which needs all before it to have run; its output.\n///\n/// Of a call with a constant the optimizer leaves that layer's lines.\n#[inline(always)]\npub(crate) fn step<'a>(\n    index: usize,\n    {memory}: &'a mut [i8; ARENA_BYTES],\n    {input}: &Input,\n    scores: &'a mut [i8; CLASSES.len()],\n) -> &'a [i8] {{\n    match index {{\n{turns}        _ => &[],\n    }}\n}}\n"
     );
     text.push_str(&functions);
     for (wanted, part) in [
@@ -153,10 +166,10 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
         let names: Vec<&str> = parts.iter().map(|(_, name, _)| *name).collect();
         let ranges: Vec<&str> = parts.iter().map(|(.., range)| range.as_str()).collect();
         let list = ["memory".into(), format!("[{}]", ranges.join(", "))];
-        out.push_str(&call(4, &format!("let [{}] = ", names.join(", ")), "split", &list, ";"));
+        out.push_str(&call(TURN, &format!("let [{}] = ", names.join(", ")), "split", &list, ";"));
         arguments.extend([output.into(), "t".into()]);
-        out.push_str(&call(4, "", context.name, &arguments, ";"));
-        let _ = writeln!(out, "    observe({}, {output});", step.layer);
+        out.push_str(&call(TURN, "", context.name, &arguments, ";"));
+        let _ = writeln!(out, "{:TURN$}{output}", "");
         return out;
     }
     let ranges: Vec<&str> = borrowed.iter().map(|(_, range)| range.as_str()).collect();
@@ -164,22 +177,22 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
     match (&written, &borrowed[..]) {
         (None, []) => {}
         (None, [(name, range)]) if !all_parts_borrowed => {
-            out.push_str(&call(4, &format!("let {name} = "), "region", &["memory".into(), range.clone()], ";"));
+            out.push_str(&call(TURN, &format!("let {name} = "), "region", &["memory".into(), range.clone()], ";"));
         }
         (None, _) => {
             let arguments = ["memory".into(), "0..0".into(), ranges];
-            out.push_str(&call(4, &format!("let (_, {pattern}) = "), "regions", &arguments, ";"));
+            out.push_str(&call(TURN, &format!("let (_, {pattern}) = "), "regions", &arguments, ";"));
         }
         (Some(range), []) => {
-            out.push_str(&call(4, "let y = ", "region", &["memory".into(), range.clone()], ";"));
+            out.push_str(&call(TURN, "let y = ", "region", &["memory".into(), range.clone()], ";"));
         }
         (Some(range), [(name, read)]) if !all_parts_borrowed => {
             let arguments = ["memory".into(), range.clone(), read.clone()];
-            out.push_str(&call(4, &format!("let (y, {name}) = "), "pair", &arguments, ";"));
+            out.push_str(&call(TURN, &format!("let (y, {name}) = "), "pair", &arguments, ";"));
         }
         (Some(range), _) => {
             let arguments = ["memory".into(), range.clone(), ranges];
-            out.push_str(&call(4, &format!("let (y, {pattern}) = "), "regions", &arguments, ";"));
+            out.push_str(&call(TURN, &format!("let (y, {pattern}) = "), "regions", &arguments, ";"));
         }
     }
     if is_concat {
@@ -189,7 +202,7 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
     if step.in_place.is_none() {
         arguments.push(output.into());
     }
-    out.push_str(&call(4, "", context.name, &arguments, ";"));
-    let _ = writeln!(out, "    observe({}, {output});", step.layer);
+    out.push_str(&call(TURN, "", context.name, &arguments, ";"));
+    let _ = writeln!(out, "{:TURN$}{output}", "");
     out
 }

@@ -4,7 +4,8 @@
 //! the emitted one by path and has two programs: the firmware itself (class, score and cycles over
 //! defmt and RTT on a board, as text through semihosting in QEMU) and `validate`, which answers
 //! `fratc verify --on-device`. Guaranteed: the same arguments give the same bytes; text is as `rustfmt` leaves it
-//! and free of warnings. For an emulated machine it has no dependencies; for a board cortex-m-rt starts it.
+//! and free of warnings. For an emulated machine it has no dependencies, for a board cortex-m-rt starts it; an async one
+//! ([`Style::Embassy`]) has embassy's executor on either.
 //!
 //! - `manifest`: `Cargo.toml`, `build.rs`, `.cargo/config.toml`
 //! - `memory`: `memory.x`
@@ -19,9 +20,18 @@ mod memory;
 use sha2::{Digest, Sha256};
 
 use crate::diag::{Diag, Result};
-use crate::emit::{EmittedFile, Sample};
+use crate::emit::{EmittedFile, Sample, bare_metal};
 use crate::qir::{self, Program};
 use crate::target::{Core, Target};
+
+/// How the firmware runs inferences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// One after the other.
+    Plain,
+    /// As an async task of embassy's executor, which lets other tasks run after every layer.
+    Embassy,
+}
 
 /// Name of the program that answers `fratc verify --on-device`.
 pub const VALIDATE: &str = "validate";
@@ -41,19 +51,25 @@ pub fn fingerprint(program: &Program) -> Result<[u8; 8]> {
 }
 
 /// Writes the firmware of `program` for `target`, to stand beside `folder`, the emitted crate's; `golden` is the record
-/// that it classifies. Sorted by path.
+/// that it classifies over and over, in `style`. Sorted by path.
 ///
 /// # Errors
 /// `firmware/uart` for an emulated machine whose UART the target does not name.
-pub fn firmware(program: &Program, folder: &str, target: &Target, golden: &Sample) -> Result<Vec<EmittedFile>> {
+pub fn firmware(
+    program: &Program,
+    folder: &str,
+    target: &Target,
+    golden: &Sample,
+    style: Style,
+) -> Result<Vec<EmittedFile>> {
     let ident = program.name.replace('-', "_");
     let fill = |text: &str| text.replace("network_library", &ident).replace("{name}", &program.name);
     let file = |path: &str, text: String| EmittedFile { path: path.into(), bytes: text.into_bytes() };
     let print = fingerprint(program)?.map(|byte| format!("0x{byte:02x}")).join(", ");
     let mut files = vec![
-        file("Cargo.toml", manifest::cargo_toml(&program.name, folder, target)),
+        file("Cargo.toml", manifest::cargo_toml(&program.name, folder, target, style)),
         file(".cargo/config.toml", manifest::cargo_config(target)),
-        file("README.md", manifest::readme(&program.name, folder, target)),
+        file("README.md", manifest::readme(&program.name, folder, target, style)),
         file("src/link.rs", include_str!("templates/link.rs").into()),
         file("src/serve.rs", fill(include_str!("templates/serve.rs"))),
         file(
@@ -62,6 +78,9 @@ pub fn firmware(program: &Program, folder: &str, target: &Target, golden: &Sampl
         ),
         EmittedFile { path: "golden/input.bin".into(), bytes: golden.input.clone() },
     ];
+    if style == Style::Embassy {
+        files.push(file("src/inference.rs", include_str!("templates/inference.rs").into()));
+    }
     let stack = include_str!("templates/stack.rs").trim_end();
     if let Some(qemu) = &target.qemu {
         let Some(uart) = qemu.uart else {
@@ -70,11 +89,17 @@ pub fn firmware(program: &Program, folder: &str, target: &Target, golden: &Sampl
                 .err();
         };
         let uart = format!("0x{:04x}_{:04x}", uart >> 16, uart & 0xffff);
+        let chip = fill(&bare_metal::with_start_up(include_str!("templates/machine.rs")));
+        let main = match style {
+            Style::Plain => include_str!("templates/main_machine.rs"),
+            Style::Embassy => include_str!("templates/embassy_machine.rs"),
+        };
         files.extend([
-            file("memory.x", crate::emit::bare_metal::memory_x(target)),
-            file("src/chip.rs", fill(include_str!("templates/machine.rs")).replace("{stack}", stack)),
+            file("memory.x", bare_metal::memory_x(target)),
+            file("src/chip.rs", chip.replace("{stack}", stack)),
+            file("src/line.rs", include_str!("templates/line.rs").into()),
             file("src/port.rs", include_str!("templates/uart.rs").replace("{uart}", &uart)),
-            file("src/main.rs", fill(include_str!("templates/main_machine.rs"))),
+            file("src/main.rs", fill(main)),
             EmittedFile {
                 path: "golden/scores.bin".into(),
                 bytes: golden.scores.iter().map(|&score| score as u8).collect(),
@@ -90,7 +115,11 @@ pub fn firmware(program: &Program, folder: &str, target: &Target, golden: &Sampl
             .replace("{clock}", clock)
             .replace("{arena_section}", memory::arena_section(target))
             .replace("{stack}", stack);
-        let main = fill(include_str!("templates/main_board.rs")).replace("{pause}", &target.clock_hz.to_string());
+        let main = match style {
+            Style::Plain => include_str!("templates/main_board.rs"),
+            Style::Embassy => include_str!("templates/embassy_board.rs"),
+        };
+        let main = fill(main).replace("{pause}", &target.clock_hz.to_string());
         files.extend([
             file("memory.x", memory::memory_x(target)),
             file("build.rs", fill(include_str!("templates/build.rs"))),

@@ -9,7 +9,7 @@ use crate::emit::{self, EmittedFile};
 use crate::output;
 use crate::pipeline::emit::{PROGRAM_FILE, facts, golden};
 use crate::pipeline::simplify::simplify;
-use crate::pipeline::{From, HeadScale, Limits, Progress, RejectOptions, RouteOptions, Source};
+use crate::pipeline::{FirmwareStyle, From, HeadScale, Limits, Progress, RejectOptions, RouteOptions, Source};
 use crate::pipeline::{calibration, finetune, joint, quantize, reject, route, score, together};
 use crate::plan::{self, Plan};
 use crate::qir::{self, Program};
@@ -40,8 +40,8 @@ pub struct BuildOptions {
     pub simplify: bool,
     /// Answer none of the classes where that is the answer.
     pub reject: Option<RejectOptions>,
-    /// Write firmware beside the crate.
-    pub firmware: bool,
+    /// Write firmware beside the crate, in this style.
+    pub firmware: Option<FirmwareStyle>,
     /// Kernels.
     pub plan: plan::Options,
 }
@@ -100,7 +100,7 @@ pub fn build(case: &Path, options: &BuildOptions, progress: &dyn Progress) -> Re
     if let Some(out) = &options.out {
         // Before anything slow: the user should not wait to hear that the folder is taken.
         output::check_folder(out)?;
-        if options.firmware {
+        if options.firmware.is_some() {
             output::check_folder(&super::firmware::folder(out)?)?;
         }
     }
@@ -227,10 +227,10 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
     if refused.is_none() {
         progress.stage("write");
         write(&report, &program, &plan, target, golden(&program, &inputs), out)?;
-        if options.firmware
+        if let Some(style) = options.firmware
             && let Some(golden) = golden(&program, &inputs).first()
         {
-            super::firmware::write(&program, target, golden, out)?;
+            super::firmware::write(&program, target, golden, out, style)?;
         }
     }
     Ok(Outcome { report, refused })

@@ -55,7 +55,7 @@ pub fn demo(options: &DemoOptions, progress: &dyn Progress) -> Result<Outcome> {
         random_calibration: None,
         reject: None,
         simplify: true,
-        firmware: false,
+        firmware: None,
         plan: crate::plan::Options::default(),
     };
     build_source(&source, &build, progress)

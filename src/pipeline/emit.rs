@@ -8,8 +8,8 @@ use crate::data::{InputContract, InputKind, Samples};
 use crate::diag::Result;
 use crate::emit::{self, EmittedFile};
 use crate::output;
-use crate::pipeline::Progress;
 use crate::pipeline::simplify::simplify;
+use crate::pipeline::{FirmwareStyle, Progress};
 use crate::qir::{self, Program};
 use crate::report::{self, SCHEMA};
 use crate::target::{Needs, Target, check_fit};
@@ -27,8 +27,8 @@ pub struct EmitOptions {
     pub out: PathBuf,
     /// Remove what changes no score from the program.
     pub simplify: bool,
-    /// Write firmware beside the crate.
-    pub firmware: bool,
+    /// Write firmware beside the crate, in this style.
+    pub firmware: Option<FirmwareStyle>,
     /// Kernels.
     pub plan: plan::Options,
 }
@@ -57,7 +57,7 @@ pub struct Summary {
 /// Writes the crate of the program file at `path`.
 pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Result<Summary> {
     output::check_folder(&options.out)?;
-    if options.firmware {
+    if options.firmware.is_some() {
         output::check_folder(&super::firmware::folder(&options.out)?)?;
     }
     let target = Target::load(&options.target)?;
@@ -89,10 +89,10 @@ pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Resu
     files.push((PROGRAM_FILE.into(), qir::to_bytes(&program)?));
     progress.stage("write");
     output::write_folder(&options.out, &files)?;
-    if options.firmware
+    if let Some(style) = options.firmware
         && let Some(golden) = options_emit.samples.first()
     {
-        super::firmware::write(&program, &target, golden, &options.out)?;
+        super::firmware::write(&program, &target, golden, &options.out, style)?;
     }
     summary.path = options.out.display().to_string();
     Ok(summary)

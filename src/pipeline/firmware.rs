@@ -159,11 +159,17 @@ pub(super) fn folder(out: &Path) -> Result<PathBuf> {
 }
 
 /// Writes the firmware of `program` beside its crate in `out`; the folder.
-pub(super) fn write(program: &Program, target: &Target, golden: &Sample, out: &Path) -> Result<PathBuf> {
+pub(super) fn write(
+    program: &Program,
+    target: &Target,
+    golden: &Sample,
+    out: &Path,
+    style: firmware::Style,
+) -> Result<PathBuf> {
     let beside = folder(out)?;
     let own = std::path::absolute(out).unwrap_or_else(|_| out.to_path_buf());
     let own = own.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let files = firmware::firmware(program, &own, target, golden)?;
+    let files = firmware::firmware(program, &own, target, golden, style)?;
     let mut files: Vec<(String, Vec<u8>)> = files.into_iter().map(|file| (file.path, file.bytes)).collect();
     let json = format!("{{\n  \"firmware_of\": {own:?},\n  \"target\": {:?}\n}}\n", target.name);
     files.push((output::MARKER.into(), json.into_bytes()));

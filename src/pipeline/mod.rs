@@ -62,6 +62,8 @@ pub use subject::SubjectOptions;
 pub use targets::{TargetRow, targets};
 pub use verify::{VerifyOptions, verify};
 
+pub use crate::firmware::Style as FirmwareStyle;
+
 /// Ends the programs that were started and removes everything half-written, right before the process ends.
 pub fn abandon() {
     crate::verify::stop_all();

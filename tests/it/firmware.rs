@@ -6,12 +6,14 @@ use std::process::Command;
 
 use fratc::data::{InputContract, InputKind, Samples};
 use fratc::emit::{self, EmittedFile, Sample};
+use fratc::firmware::Style;
 use fratc::plan::plan_for;
 use fratc::qir::{self, Program};
 use fratc::target::Target;
 use fratc::{firmware, sim};
 
 use crate::programs::{self, Pattern};
+use crate::shared::tell;
 
 /// Whether QEMU is there; says so if not.
 pub fn qemu() -> bool {
@@ -45,6 +47,11 @@ fn write(folder: &Path, files: &[EmittedFile]) {
 
 /// A folder with the crate of `program` in `net` and its firmware in `net-firmware`.
 pub fn written(program: &Program, target: &str) -> tempfile::TempDir {
+    written_as(program, target, Style::Plain)
+}
+
+/// The same with firmware of another style.
+fn written_as(program: &Program, target: &str, style: Style) -> tempfile::TempDir {
     let target = Target::load(target).expect("a shipped target");
     let input = Pattern::new(3).sample(program);
     let golden = Sample { scores: sim::run(program, &input), input };
@@ -52,15 +59,16 @@ pub fn written(program: &Program, target: &str) -> tempfile::TempDir {
     let options = emit::Options { samples: vec![golden.clone()], ..emit::Options::default() };
     let folder = tempfile::tempdir().expect("temporary folder");
     write(&folder.path().join("net"), &emit::emit(program, &plan, &target, &options).expect("emits"));
-    let files = firmware::firmware(program, "net", &target, &golden).expect("emits");
-    assert_eq!(files, firmware::firmware(program, "net", &target, &golden).expect("emits"), "twice the same");
+    let files = firmware::firmware(program, "net", &target, &golden, style).expect("emits");
+    let again = firmware::firmware(program, "net", &target, &golden, style).expect("emits");
+    assert_eq!(files, again, "twice the same");
     write(&folder.path().join("net-firmware"), &files);
     folder
 }
 
-/// Builds all programs of the firmware in `folder` with `cargo`; what it says. Crates are taken from the local store
+/// Runs `cargo` in `folder`, with `store` as its target folder; whether it was content, and what was said. Crates are taken from the local store
 /// (`cargo fetch` in this repository fills it), else from the network.
-fn cargo(folder: &Path, store: &Path, words: &[&str]) -> (bool, String) {
+pub fn cargo(folder: &Path, store: &Path, words: &[&str]) -> (bool, String) {
     let mut said = String::new();
     for offline in ["true", "false"] {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -73,7 +81,7 @@ fn cargo(folder: &Path, store: &Path, words: &[&str]) -> (bool, String) {
         }
         command.env("CARGO_NET_OFFLINE", offline).env("CARGO_TARGET_DIR", store).current_dir(folder).args(words);
         let output = command.output().expect("cargo runs");
-        said = String::from_utf8_lossy(&output.stderr).into_owned();
+        said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         if output.status.success() {
             return (true, said);
         }
@@ -81,13 +89,16 @@ fn cargo(folder: &Path, store: &Path, words: &[&str]) -> (bool, String) {
     (false, said)
 }
 
-/// The linked firmware of `programs::branches` for a board; no warning on the way.
-fn build(target: &str, store: &Path) -> (tempfile::TempDir, PathBuf) {
+/// The linked firmware of `programs::branches` for a board; any warning is an error, of the crate and of the firmware.
+fn build(target: &str, style: Style, store: &Path) -> (tempfile::TempDir, PathBuf) {
     let program = programs::branches();
-    let folder = written(&program, target);
-    let (built, said) = cargo(&folder.path().join("net-firmware"), store, &["build", "--release", "--color", "never"]);
-    assert!(built && !said.contains("warning"), "{target}:\n{said}");
+    let folder = written_as(&program, target, style);
     let triple = Target::load(target).expect("a shipped target").rust_target.triple();
+    // Joined to the flags that the firmware's own settings name.
+    let deny = format!("target.{triple}.rustflags = [\"-D\", \"warnings\"]");
+    let words = ["build", "--release", "--color", "never", "--config", &deny];
+    let (built, said) = cargo(&folder.path().join("net-firmware"), store, &words);
+    assert!(built && !said.contains("warning"), "{target}, {style:?}:\n{said}");
     let elf = store.join(triple).join("release").join(firmware::name(&program.name));
     assert!(elf.is_file(), "{}", elf.display());
     (folder, elf)
@@ -114,39 +125,61 @@ fn check(target: &str, elf: &Path) {
     }
 }
 
-/// One board for each core that has boards: M0, M0+, M4, M7, M33.
+/// One board for each core that has boards, M0, M0+, M4, M7, M33; of M3 and M55 the machines.
 #[test]
 fn firmware_of_one_board_a_core_builds_without_a_warning() {
     let store = tempfile::tempdir().expect("temporary folder");
     for target in ["microbit-v1", "rp-pico", "nrf52840dk", "stm32f746g-disco", "rp-pico2"] {
-        let (_folder, elf) = build(target, store.path());
+        let (_folder, elf) = build(target, Style::Plain, store.path());
+        check(target, &elf);
+    }
+    for target in ["qemu-m3", "mps3-an547"] {
+        build(target, Style::Plain, store.path());
+    }
+    // Without and with compare-and-swap, on which the executor's queue depends.
+    for target in ["microbit-v1", "nrf52840dk"] {
+        let (_folder, elf) = build(target, Style::Embassy, store.path());
         check(target, &elf);
     }
 }
 
-/// All shipped boards, several minutes:
-/// `cargo test --release --test it -- --ignored firmware::firmware_of_every_board`
+/// All shipped boards and emulated machines in both styles, several minutes:
+/// `cargo test --release --test it -- --ignored --nocapture firmware::firmware_of_every_board`
 #[test]
 #[ignore = "several minutes: run by hand and before a release"]
 fn firmware_of_every_board_builds_without_a_warning() {
     let store = tempfile::tempdir().expect("temporary folder");
     for target in Target::list().expect("shipped targets are valid") {
-        let (_folder, elf) = build(&target.name, store.path());
-        if target.qemu.is_none() {
-            check(&target.name, &elf);
+        for style in [Style::Plain, Style::Embassy] {
+            let (_folder, elf) = build(&target.name, style, store.path());
+            if target.qemu.is_none() {
+                check(&target.name, &elf);
+            }
         }
+        tell(&format!("{}: plain and embassy build", target.name));
     }
 }
 
 #[test]
 fn firmware_is_as_rustfmt_leaves_it() {
     for target in ["nrf52840dk", "rp-pico2", "imxrt1060-evk", "microbit-v1", "qemu-m4"] {
-        let folder = written(&programs::branches(), target);
-        let mut command = Command::new("rustfmt");
-        command.args(["--edition", "2021", "--check", "src/main.rs", "src/bin/validate.rs"]);
-        let output = command.current_dir(folder.path().join("net-firmware")).output().expect("rustfmt runs");
-        assert!(output.status.success(), "{target}:\n{}", String::from_utf8_lossy(&output.stdout));
+        for style in [Style::Plain, Style::Embassy] {
+            let folder = written_as(&programs::branches(), target, style);
+            let mut command = Command::new("rustfmt");
+            command.args(["--edition", "2021", "--check", "src/main.rs", "src/bin/validate.rs"]);
+            let output = command.current_dir(folder.path().join("net-firmware")).output().expect("rustfmt runs");
+            assert!(output.status.success(), "{target}, {style:?}:\n{}", String::from_utf8_lossy(&output.stdout));
+        }
     }
+}
+
+/// What firmware says in QEMU as `cargo run` starts it; its exit code is 0 only if the scores are those of the
+/// simulation, and of an async one if the other task had its turns after every layer.
+fn ran(program: &Program, target: &str, style: Style, store: &Path) -> String {
+    let folder = written_as(program, target, style);
+    let (ran, said) = cargo(&folder.path().join("net-firmware"), store, &["run", "--release", "--quiet"]);
+    assert!(ran, "{} on {target}, {style:?}:\n{said}", program.name);
+    said
 }
 
 #[test]
@@ -154,13 +187,23 @@ fn firmware_runs_in_qemu_as_cargo_run_starts_it() {
     if !qemu() {
         return;
     }
-    let program = programs::branches();
-    let folder = written(&program, "qemu-m33");
     let store = tempfile::tempdir().expect("temporary folder");
-    let (ran, said) = cargo(
-        &folder.path().join("net-firmware"),
-        store.path(),
-        &["run", "--release", "--quiet", "--bin", "branches-firmware"],
-    );
-    assert!(ran, "{said}");
+    ran(&programs::branches(), "qemu-m33", Style::Plain, store.path());
+}
+
+/// Bands, sums in place, squeeze and excite: a layer at a time as in one go.
+#[test]
+fn async_firmware_lets_others_run_after_every_layer() {
+    if !qemu() {
+        return;
+    }
+    let store = tempfile::tempdir().expect("temporary folder");
+    for (program, target) in [
+        (programs::branches(), "qemu-m0"),
+        (programs::residual(), "qemu-m4"),
+        (programs::gated(), "qemu-m33"),
+        (programs::branches(), "qemu-m33"),
+    ] {
+        ran(&program, target, Style::Embassy, store.path());
+    }
 }

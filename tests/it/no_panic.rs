@@ -1,4 +1,4 @@
-//! A firmware that only calls `infer` holds no way to panic: no panic handler, no formatting, no text of a place in
+//! A firmware that only calls the network holds no way to panic: no panic handler, no formatting, no text of a place in
 //! the source. For every operator, on the cores of all targets, compiled for speed and for size.
 
 use std::fmt::Write as _;
@@ -52,6 +52,12 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     }
 }
 
+/// For all networks.
+#[repr(align(4))]
+struct Memory([i8; 50_000]);
+
+static mut MEMORY: Memory = Memory([0; 50_000]);
+
 /// A value that the compiler cannot know.
 fn unknown<T: Copy>(value: T) -> T {
     // SAFETY: a reference.
@@ -91,7 +97,12 @@ fn write_firmware(dir: &Path, target: &Target, programs: &[Program], extra: &str
             "    static mut {upper}: {ident}::Arena = {ident}::Arena::new();\n    \
              // SAFETY: one core, called once.\n    \
              let scores = {ident}::infer(unsafe {{ &mut *&raw mut {upper} }}, &unknown([0; {ident}::INPUT_LEN])).scores;\n    \
-             unknown(scores);",
+             unknown(scores);\n    \
+             // SAFETY: as above.\n    \
+             let memory: &mut [i8] = unsafe {{ &mut *&raw mut MEMORY.0 }};\n    \
+             unknown({ident}::infer_in(memory, &unknown([0; {ident}::INPUT_LEN])).map(|p| p.scores));\n    \
+             if let Some(mut run) = {ident}::Run::new_in(memory, &unknown([0; {ident}::INPUT_LEN])) {{\n        \
+             run.step();\n        unknown(run.finish().scores);\n    }}",
             upper = ident.to_uppercase()
         );
     }

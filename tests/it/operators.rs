@@ -239,7 +239,7 @@ fn a_trained_network_of_every_operator_keeps_its_accuracy_whole_and_cut() {
         out: Some(out.path().join("markers")),
         simplify: true,
         reject: None,
-        firmware: false,
+        firmware: None,
         plan: fratc::plan::Options::default(),
         qemu_samples: Some(6),
         random_calibration: None,

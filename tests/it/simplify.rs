@@ -144,7 +144,7 @@ fn emit_says_what_went() {
             target: "qemu-m4".into(),
             out: out.clone(),
             simplify,
-            firmware: false,
+            firmware: None,
             plan: pipeline::PlanChoice::default(),
         };
         let summary = pipeline::emit(&file, &options, &pipeline::Silent).expect("emits");

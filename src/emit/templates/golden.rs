@@ -1,6 +1,6 @@
 //! Every score of the golden samples must be what the compiler's simulation said, on every machine.
 
-use {crate}::{infer, Arena, Input, CLASSES, INPUT_LEN};
+use {crate}::{infer, infer_in, Arena, Input, Run, ARENA_BYTES, CLASSES, INPUT_LEN, LAYERS};
 
 /// {count} inputs, one after the other.
 const INPUTS: &[u8] = include_bytes!("golden/inputs.bin");
@@ -25,5 +25,35 @@ fn scores_are_those_of_the_simulation() {
         let prediction = infer(&mut arena, &input);
         assert_eq!(prediction.scores[..], expected[..], "sample {sample}");
         assert!(expected.iter().all(|&s| s <= expected[prediction.class]));
+
+        let mut run = Run::new(&mut arena, &input);
+        let steps = 1 + std::iter::repeat_with(|| run.step())
+            .take_while(|&more| more)
+            .count();
+        assert_eq!(steps, LAYERS.len());
+        assert_eq!(run.finish(), prediction, "layer by layer: sample {sample}");
+    }
+}
+
+/// As a program's own memory may be: larger than needed, and with something in it.
+#[repr(align(4))]
+struct Memory([i8; ARENA_BYTES + 8]);
+
+#[test]
+fn any_aligned_memory_is_an_arena() {
+    let mut input: Input = [0; INPUT_LEN];
+    for (value, &byte) in input.iter_mut().zip(INPUTS) {
+        *value = {value};
+    }
+    let expected = infer(&mut Box::new(Arena::new()), &input);
+    let mut memory = Box::new(Memory([0x55; ARENA_BYTES + 8]));
+    assert_eq!(infer_in(&mut memory.0, &input), Some(expected));
+    memory.0.fill(-86);
+    let run = Run::new_in(&mut memory.0[4..], &input).expect("4 bytes further it is aligned too");
+    assert_eq!(run.finish(), expected);
+    assert_eq!(infer_in(&mut memory.0[1..], &input), None, "not aligned");
+    assert!(Run::new_in(&mut memory.0[2..], &input).is_none());
+    if let Some(short) = ARENA_BYTES.checked_sub(1) {
+        assert_eq!(infer_in(&mut memory.0[..short], &input), None, "too short");
     }
 }

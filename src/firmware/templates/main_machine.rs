@@ -7,6 +7,7 @@
 use network_library as network;
 
 mod chip;
+mod line;
 
 /// A record of the crate's own test.
 static GOLDEN: [u8; network::INPUT_LEN] = *include_bytes!("../golden/input.bin");
@@ -34,7 +35,7 @@ fn start(arena: &mut network::Arena, input: &mut network::Input) -> ! {
         .get(prediction.class)
         .copied()
         .unwrap_or_default();
-    let mut line = Line::new();
+    let mut line = line::Line::new();
     // A line that is too long is cut.
     let _ = writeln!(
         line,
@@ -48,38 +49,4 @@ fn start(arena: &mut network::Arena, input: &mut network::Input) -> ! {
         .zip(SCORES)
         .all(|(score, golden)| *score as u8 == golden);
     chip::exit(u32::from(!right))
-}
-
-/// A line of text with a zero byte at its end.
-struct Line {
-    bytes: [u8; 128],
-    length: usize,
-}
-
-impl Line {
-    fn new() -> Self {
-        Line {
-            bytes: [0; 128],
-            length: 0,
-        }
-    }
-
-    fn text(&self) -> &core::ffi::CStr {
-        core::ffi::CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
-    }
-}
-
-impl core::fmt::Write for Line {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        for byte in text.bytes() {
-            // The last byte stays zero.
-            let slot = self
-                .bytes
-                .get_mut(self.length)
-                .filter(|_| self.length < 127);
-            *slot.ok_or(core::fmt::Error)? = byte;
-            self.length += 1;
-        }
-        Ok(())
-    }
 }
