@@ -27,12 +27,48 @@ pub struct Joined {
     pub graph: Graph,
     /// Of each branch, the node that makes its scores; shared if the branches are equal.
     pub heads: Vec<NodeId>,
+    /// How many of its first nodes were there before [`extend`]; 0 after [`join`].
+    pub before: usize,
 }
 
 /// Joins `branches` behind an input of `shape`.
 pub fn join(shape: Shape, branches: &[Branch<'_>]) -> Result<Joined> {
-    let mut graph = Graph::new("input", shape);
-    let mut heads = Vec::with_capacity(branches.len());
+    finish(Graph::new("input", shape), Vec::new(), branches, 0)
+}
+
+/// Adds `branches` to `old`, which was joined from `count` networks, behind an input of `shape`. Every node of `old` but
+/// the one that puts scores side by side stays as it is, in front of all others. `input` makes the old input of the new
+/// one, where these differ.
+pub fn extend(shape: Shape, old: &Graph, count: usize, input: Option<Op>, branches: &[Branch<'_>]) -> Result<Joined> {
+    let mut graph = Graph::new(&old.node(old.input()).name, shape);
+    if let Some(op) = input {
+        let mut name = String::from("common");
+        while old.nodes.iter().any(|node| node.name == name) {
+            name.push('_');
+        }
+        graph.push(name, op, &[NodeId(0)])?;
+    }
+    let first = graph.output;
+    if graph.shape(first) != old.shape(old.input()) {
+        return Diag::new("assemble/join-shape", "the assembly's input does not fit the common input")
+            .expected(old.shape(old.input()), graph.shape(first))
+            .err();
+    }
+    let logits = old.logits();
+    let mut new_id = vec![first; old.nodes.len()];
+    let last = if count > 1 { logits.index() } else { logits.index() + 1 };
+    for id in old.ids().take(last).skip(1) {
+        let node = old.node(id);
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| new_id[i.index()]).collect();
+        new_id[id.index()] = graph.push(node.name.as_str(), node.op.clone(), &inputs)?;
+    }
+    let heads = self::heads(old, count).iter().map(|head| new_id[head.index()]).collect();
+    let before = graph.nodes.len();
+    finish(graph, heads, branches, before)
+}
+
+/// Adds `branches` to those that make the scores `heads` and puts all scores side by side.
+fn finish(mut graph: Graph, mut heads: Vec<NodeId>, branches: &[Branch<'_>], before: usize) -> Result<Joined> {
     for branch in branches {
         heads.push(add(&mut graph, branch)?);
     }
@@ -45,7 +81,7 @@ pub fn join(shape: Shape, branches: &[Branch<'_>]) -> Result<Joined> {
         }
     }
     graph.verify()?;
-    Ok(Joined { graph, heads })
+    Ok(Joined { graph, heads, before })
 }
 
 /// The nodes that make each branch's scores in a joined network, or one cut out of it; `branches` is their number.

@@ -12,7 +12,7 @@
 //!
 //! Groups may lose all their channels: then residual blocks, gates and branches go as a whole (`fates`).
 //!
-//! [`join`] puts networks of several sources side by side as branches of one.
+//! [`join`] puts networks of several sources side by side as branches of one, [`extend`] adds further ones.
 
 mod fates;
 mod join;
@@ -20,7 +20,7 @@ mod keep;
 mod slice;
 
 pub use fates::{may_vanish, settle};
-pub use join::{Branch, Joined, heads, join};
+pub use join::{Branch, Joined, extend, heads, join};
 
 use std::collections::BTreeSet;
 

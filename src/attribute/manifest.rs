@@ -14,7 +14,13 @@ use crate::diag::{Diag, Result};
 use crate::exec::CHUNK;
 use crate::library::Frame;
 
-const FRAME: Frame = Frame { magic: *b"fratsel\0", version: 1, what: "selection of samples", help: "delete it" };
+const FRAME: Frame = Frame {
+    magic: *b"fratsel\0",
+    version: 1,
+    what: "selection of samples",
+    help: "delete it",
+    made_by: "`fratc attribute`",
+};
 
 /// The work of one attribution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

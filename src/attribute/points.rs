@@ -25,7 +25,7 @@ pub fn route_points(graph: &Graph, groups: &Groups) -> Vec<Vec<NodeId>> {
         .iter()
         .enumerate()
         .map(|(i, group)| match group.kind {
-            GroupKind::Input | GroupKind::Head => Vec::new(),
+            GroupKind::Input | GroupKind::Head | GroupKind::Frozen => Vec::new(),
             GroupKind::Hidden => {
                 let found: Vec<NodeId> = points.iter().copied().filter(|&id| holds(id, i)).collect();
                 // A group that no layer reads is scored where it is made.

@@ -71,12 +71,12 @@ pub enum HeadsArg {
 /// Where the network comes from.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// Case file: model, input contract and data
+    /// Case file (model, input contract and data), or a saved assembly
     #[arg(required_unless_present = "from", conflicts_with = "from")]
     pub case: Option<PathBuf>,
     /// A component: classes of one case, for example letters.toml:A,B; give it several times to join sources, whose
     /// classes are then in the order given
-    #[arg(long, value_name = "CASE.toml:A,B", conflicts_with_all = ["classes", "library"])]
+    #[arg(long, value_name = "CASE.toml:A,B", conflicts_with = "classes")]
     pub from: Vec<From>,
     /// How the scores of several sources come to one scale
     #[arg(long, value_enum, default_value = "fit", requires = "from")]
@@ -127,6 +127,23 @@ pub struct RouteArgs {
     /// Wanted classes in the order of the outputs: names or indices, comma-separated [default: the case's, else all]
     #[arg(long, value_delimiter = ',', value_name = "A,B,C")]
     pub classes: Vec<String>,
+    /// Use this route library (`fratc attribute`) instead of attributing again; with --from, one for each source
+    #[arg(long, value_name = "FILE.frat")]
+    pub library: Vec<PathBuf>,
+    #[command(flatten)]
+    pub size: SizeArgs,
+}
+
+impl RouteArgs {
+    /// As the pipeline takes them.
+    pub fn options(&self) -> RouteOptions {
+        RouteOptions { classes: self.classes.clone(), libraries: self.library.clone(), ..self.size.options() }
+    }
+}
+
+/// How a network becomes small, and what is done for it after that.
+#[derive(Debug, Args)]
+pub struct SizeArgs {
     /// Keep this share of the channels of every group, 0 to 1; with limits or --max-drop, at most this share
     /// [default: see --max-drop; everything if all classes are wanted]
     #[arg(long, value_name = "RATIO")]
@@ -149,9 +166,6 @@ pub struct RouteArgs {
     /// How critical channels are found [default: frat]
     #[arg(long, value_enum)]
     pub method: Option<MethodArg>,
-    /// Use this route library (`fratc attribute`) instead of attributing again
-    #[arg(long, value_name = "FILE.frat")]
-    pub library: Option<PathBuf>,
     /// Refit the kept weights to the source's activations, without training (the default)
     #[arg(long, overrides_with = "no_refit")]
     pub refit: bool,
@@ -174,18 +188,18 @@ pub struct RouteArgs {
     pub seed: Option<u64>,
 }
 
-impl RouteArgs {
-    /// As the pipeline takes them.
+impl SizeArgs {
+    /// As the pipeline takes them, for all classes.
     pub fn options(&self) -> RouteOptions {
         RouteOptions {
-            classes: self.classes.clone(),
+            classes: Vec::new(),
             keep: self.keep,
             max_drop: self.max_drop,
             max_macs: self.max_macs,
             max_flash: self.max_flash,
             max_ram: self.max_ram,
             method: self.method.map(Into::into),
-            library: self.library.clone(),
+            libraries: Vec::new(),
             refit: match (self.refit, self.no_refit) {
                 (true, _) => Some(true),
                 (_, true) => Some(false),

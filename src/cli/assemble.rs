@@ -13,8 +13,8 @@ use crate::pipeline::{self, AssembleOptions};
 pub struct Cmd {
     #[command(flatten)]
     source: SourceArgs,
-    /// The ONNX file to write
-    #[arg(long, short, value_name = "FILE.onnx")]
+    /// The file to write: ONNX, or with the ending .assembly one that `fratc build` and `fratc add-class` take
+    #[arg(long, short, value_name = "FILE.onnx|FILE.assembly")]
     out: PathBuf,
     #[command(flatten)]
     route: RouteArgs,

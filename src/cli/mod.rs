@@ -3,6 +3,7 @@
 //! Status and progress go to stderr, data to stdout. Exit code 0: done; 1: the answer is no (does not fit,
 //! mismatch, accuracy under the gate); 2: usage, input or environment failure.
 
+mod add_class;
 mod args;
 mod assemble;
 mod attribute;
@@ -20,6 +21,7 @@ mod quantize;
 mod shell;
 mod study;
 mod targets;
+mod transfer;
 mod verify;
 
 use std::process::ExitCode;
@@ -70,6 +72,8 @@ enum Command {
     Merge(merge::Cmd),
     Components(components::Cmd),
     Assemble(assemble::Cmd),
+    AddClass(add_class::Cmd),
+    Transfer(transfer::Cmd),
     Quantize(quantize::Cmd),
     Emit(emit::Cmd),
     Verify(verify::Cmd),
@@ -119,6 +123,8 @@ fn run(command: &Command, shell: &Shell) -> Result<()> {
         Command::Merge(cmd) => cmd.run(shell),
         Command::Components(cmd) => cmd.run(shell),
         Command::Assemble(cmd) => cmd.run(shell),
+        Command::AddClass(cmd) => cmd.run(shell),
+        Command::Transfer(cmd) => cmd.run(shell),
         Command::Quantize(cmd) => cmd.run(shell),
         Command::Emit(cmd) => cmd.run(shell),
         Command::Verify(cmd) => cmd.run(shell),

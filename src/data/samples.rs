@@ -6,7 +6,7 @@ use crate::data::{InputContract, InputKind};
 use crate::diag::{Diag, Result};
 
 /// Samples as the device gets them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Samples {
     /// `[H, W, C]` of each sample.
     pub shape: [usize; 3],

@@ -1,5 +1,7 @@
 //! One step of gradient descent with momentum.
 
+use std::collections::BTreeSet;
+
 use crate::data::{InputContract, Samples};
 use crate::diag::{Diag, Result};
 use crate::exec::{Batch, Float, Network, ParamGrad, Want, for_chunks};
@@ -14,6 +16,7 @@ pub struct Sgd {
     decay: f32,
     smoothing: f64,
     trust: Option<f64>,
+    fixed: Vec<bool>,
     velocity: Vec<Option<ParamGrad<f32>>>,
 }
 
@@ -26,6 +29,7 @@ impl Sgd {
             decay: decay as f32,
             smoothing,
             trust: None,
+            fixed: vec![false; graph.nodes.len()],
             velocity: vec![None; graph.nodes.len()],
         }
     }
@@ -35,6 +39,12 @@ impl Sgd {
     #[must_use]
     pub(super) fn within(self, trust: f64) -> Self {
         Self { trust: Some(trust), ..self }
+    }
+
+    /// Leaves the layers of these names as they are.
+    #[must_use]
+    pub(super) fn without(self, graph: &Graph, names: &BTreeSet<String>) -> Self {
+        Self { fixed: graph.nodes.iter().map(|node| names.contains(&node.name)).collect(), ..self }
     }
 
     /// Moves the weights of `graph` by one step on the samples `indices`. Returns the summed loss before the
@@ -101,7 +111,7 @@ impl Sgd {
         for (i, gradient) in total.into_iter().enumerate() {
             // An affine on the input says what the device's bytes mean: that is given, not learned.
             let normalisation = matches!(graph.nodes[i].op, Op::Affine(_)) && graph.nodes[i].inputs == [graph.input()];
-            if let Some(gradient) = gradient.filter(|_| !normalisation) {
+            if let Some(gradient) = gradient.filter(|_| !normalisation && !self.fixed[i]) {
                 self.update(graph, NodeId(i as u32), &gradient, share, rate as f32);
             }
         }

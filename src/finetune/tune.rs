@@ -1,5 +1,7 @@
 //! Training toward class probabilities, with looks at the network in between.
 
+use std::collections::BTreeSet;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -26,13 +28,14 @@ pub struct Done {
 /// Trains `graph` on `samples` toward one row of class probabilities each, in the order of the graph's outputs:
 /// certain rows for labels, a teacher's for distillation. The samples' own labels are not read.
 ///
-/// `look` sees the network after every quarter of the first epoch and after every epoch.
+/// The layers named `fixed` stay as they are. `look` sees the network after every quarter of the first epoch and after every epoch.
 pub fn tune(
     graph: &Graph,
     contract: &InputContract,
     samples: &Samples,
     targets: &[Vec<f32>],
     options: &Options,
+    fixed: &BTreeSet<String>,
     mut look: impl FnMut(Done, &Graph) -> Result<()>,
 ) -> Result<Graph> {
     if samples.is_empty() || targets.len() != samples.len() || targets.iter().any(|row| row.len() != graph.classes()) {
@@ -45,7 +48,7 @@ pub fn tune(
         soft_cross_entropy(scores, &rows)
     };
     let mut graph = graph.clone();
-    let mut sgd = Sgd::new(&graph, options.momentum, options.decay, 0.0).within(TRUST);
+    let mut sgd = Sgd::new(&graph, options.momentum, options.decay, 0.0).within(TRUST).without(&graph, fixed);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let batch = options.batch.max(1);
     let per_epoch = samples.len().div_ceil(batch);

@@ -15,8 +15,10 @@ const LEAST: f64 = 1e-3;
 /// The scale and offset of each component with the largest likelihood of the labels.
 ///
 /// `rows` are the scores, one row a sample; `labels` the right outputs; `component` names each output's component,
-/// `0..components`. Every class weighs the same, however many samples it has.
-pub fn fit(rows: &[Vec<f32>], labels: &[usize], component: &[usize], components: usize) -> Vec<Scale> {
+/// `0..fixed.len()`. Every class weighs the same, however many samples it has. Components that are `fixed` keep their
+/// scores as they are.
+pub fn fit(rows: &[Vec<f32>], labels: &[usize], component: &[usize], fixed: &[bool]) -> Vec<Scale> {
+    let components = fixed.len();
     let mut counts = vec![0.0_f64; component.len()];
     for &label in labels {
         counts[label] += 1.0;
@@ -26,7 +28,14 @@ pub fn fit(rows: &[Vec<f32>], labels: &[usize], component: &[usize], components:
     let mut at: Vec<f64> = (0..2 * components).map(|i| if i < components { 1.0 } else { 0.0 }).collect();
     let mut loss = problem.loss(&at);
     for _ in 0..STEPS {
-        let (gradient, mut hessian) = problem.derivatives(&at);
+        let (mut gradient, mut hessian) = problem.derivatives(&at);
+        for i in (0..2 * components).filter(|i| fixed[i % components]) {
+            gradient[i] = 0.0;
+            for k in 0..2 * components {
+                (hessian[i][k], hessian[k][i]) = (0.0, 0.0);
+            }
+            hessian[i][i] = 1.0;
+        }
         let step = solve(&mut hessian, &gradient);
         let mut length = 1.0;
         let mut moved = None;
@@ -50,8 +59,10 @@ pub fn fit(rows: &[Vec<f32>], labels: &[usize], component: &[usize], components:
     (0..components).map(|g| Scale { scale: at[g], offset: at[components + g] }).collect()
 }
 
-/// The paper's scaling: each component's mean magnitude becomes the mean of all; no offsets.
-pub fn level(rows: &[Vec<f32>], component: &[usize], components: usize) -> Vec<Scale> {
+/// The paper's scaling: each component's mean magnitude becomes the mean of all, or of those that are `fixed` and keep
+/// theirs; no offsets.
+pub fn level(rows: &[Vec<f32>], component: &[usize], fixed: &[bool]) -> Vec<Scale> {
+    let components = fixed.len();
     let mut sums = vec![(0.0_f64, 0.0_f64); components];
     for row in rows {
         for (&score, &g) in row.iter().zip(component) {
@@ -60,9 +71,11 @@ pub fn level(rows: &[Vec<f32>], component: &[usize], components: usize) -> Vec<S
         }
     }
     let means: Vec<f64> = sums.iter().map(|(sum, n)| sum / n.max(1.0)).collect();
-    let mean = means.iter().sum::<f64>() / components.max(1) as f64;
-    let scale = |own: &f64| if *own > 0.0 && mean > 0.0 { mean / own } else { 1.0 };
-    means.iter().map(|own| Scale { scale: scale(own), offset: 0.0 }).collect()
+    let any = fixed.contains(&true);
+    let aims: Vec<f64> = means.iter().zip(fixed).filter(|(_, fixed)| **fixed == any).map(|(mean, _)| *mean).collect();
+    let mean = aims.iter().sum::<f64>() / aims.len().max(1) as f64;
+    let scale = |own: f64, fixed: bool| if !fixed && own > 0.0 && mean > 0.0 { mean / own } else { 1.0 };
+    means.iter().zip(fixed).map(|(&own, &fixed)| Scale { scale: scale(own, fixed), offset: 0.0 }).collect()
 }
 
 struct Problem<'a> {
@@ -169,7 +182,7 @@ mod tests {
     #[test]
     fn unequal_scales_are_undone() {
         let (rows, labels) = rows();
-        let scales = fit(&rows, &labels, &[0, 0, 1, 1], 2);
+        let scales = fit(&rows, &labels, &[0, 0, 1, 1], &[false; 2]);
         let ratio = scales[1].scale / scales[0].scale;
         assert!((ratio - 4.0).abs() < 0.4, "{scales:?}");
         let shift = scales[1].offset + 0.5 * scales[1].scale - scales[0].offset;
@@ -177,16 +190,26 @@ mod tests {
     }
 
     #[test]
+    fn the_others_come_to_a_fixed_components_scale() {
+        let (rows, labels) = rows();
+        let scales = fit(&rows, &labels, &[0, 0, 1, 1], &[true, false]);
+        assert_eq!(scales[0], Scale::ONE);
+        assert!((scales[1].scale - 4.0).abs() < 0.6 && (scales[1].offset + 2.0).abs() < 0.6, "{scales:?}");
+        let scales = level(&[vec![4.0, -4.0, 1.0]], &[0, 0, 1], &[true, false]);
+        assert_eq!((scales[0], scales[1].scale), (Scale::ONE, 4.0));
+    }
+
+    #[test]
     fn a_component_that_never_errs_keeps_finite_scales() {
         let rows = vec![vec![1.0, -1.0], vec![-1.0, 1.0]];
-        let scales = fit(&rows, &[0, 1], &[0, 1], 2);
+        let scales = fit(&rows, &[0, 1], &[0, 1], &[false; 2]);
         assert!(scales.iter().all(|s| s.scale.is_finite() && s.scale > 0.0 && s.offset.is_finite()), "{scales:?}");
     }
 
     #[test]
     fn levelling_makes_magnitudes_equal() {
         let rows = vec![vec![4.0, -4.0, 1.0], vec![2.0, 6.0, -1.0]];
-        let scales = level(&rows, &[0, 0, 1], 2);
+        let scales = level(&rows, &[0, 0, 1], &[false; 2]);
         assert!((scales[0].scale * 4.0 - scales[1].scale * 1.0).abs() < 1e-12, "{scales:?}");
     }
 }

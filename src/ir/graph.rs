@@ -18,7 +18,7 @@ impl NodeId {
 }
 
 /// Shape of one sample's tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Shape {
     /// Channels.
     pub c: usize,
@@ -63,7 +63,7 @@ impl fmt::Display for Shape {
 }
 
 /// One operation and its result.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Node {
     /// Unique name, from the source model where there is one.
     pub name: String,
@@ -76,7 +76,7 @@ pub struct Node {
 }
 
 /// A float network from one input to one vector of class scores.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Graph {
     /// Topological order; node 0 is the input.
     pub nodes: Vec<Node>,

@@ -43,6 +43,9 @@ pub enum GroupKind {
     Hidden,
     /// Tied to the logits: cut to the class set, never by the route.
     Head,
+    /// Part of a component that stays as it is: never cut. [`channel_groups`] knows no such groups, [`Groups::freeze`]
+    /// makes them.
+    Frozen,
 }
 
 /// Channels that are decided on together.
@@ -89,6 +92,15 @@ impl Groups {
     /// Every id, in order.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = GroupId> + use<> {
         (0..self.groups.len() as u32).map(GroupId)
+    }
+
+    /// Says that every hidden group that one of the first `nodes` nodes holds is never to be cut.
+    pub fn freeze(&mut self, nodes: usize) {
+        for group in &mut self.groups {
+            if group.kind == GroupKind::Hidden && group.members.iter().any(|m| m.index() < nodes) {
+                group.kind = GroupKind::Frozen;
+            }
+        }
     }
 
     /// What the output channels of `node` refer to.

@@ -6,8 +6,13 @@ use crate::diag::Result;
 use crate::library::{Frame, Relevance};
 
 /// The version is raised by every change of [`Relevance`].
-const FRAME: Frame =
-    Frame { magic: *b"fratlib\0", version: 1, what: "route library", help: "write it again with `fratc attribute`" };
+const FRAME: Frame = Frame {
+    magic: *b"fratlib\0",
+    version: 1,
+    what: "route library",
+    help: "write it again with `fratc attribute`",
+    made_by: "`fratc attribute`",
+};
 
 /// Writes `relevance` to `path`, whole or not at all.
 pub fn save(relevance: &Relevance, path: &Path) -> Result<()> {

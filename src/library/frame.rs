@@ -30,6 +30,8 @@ pub struct Frame {
     pub what: &'static str,
     /// What to do about a bad one.
     pub help: &'static str,
+    /// The command that writes one.
+    pub made_by: &'static str,
 }
 
 impl Frame {
@@ -43,7 +45,7 @@ impl Frame {
         let bytes = std::fs::read(path).map_err(|e| {
             Diag::new("library/read", format!("cannot read the {}: {e}", self.what))
                 .at(path.display())
-                .help("write one with `fratc attribute`")
+                .help(format!("write one with {}", self.made_by))
         })?;
         self.unseal(&bytes, check).map_err(|d| Box::new(d.at(path.display())))
     }
@@ -71,7 +73,7 @@ impl Frame {
                 header()
             } else {
                 Diag::new("library/not-a-frat", format!("not a {}", self.what))
-                    .help("give a file that `fratc attribute` wrote")
+                    .help(format!("give a file that {} wrote", self.made_by))
             }
         })?;
         let (version, rest) = rest.split_first_chunk::<2>().ok_or_else(header)?;

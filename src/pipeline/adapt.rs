@@ -13,7 +13,7 @@ use crate::ir::op::{Affine, Conv, Op, Window};
 const GREY: [f64; 3] = [38.0 / 128.0, 75.0 / 128.0, 15.0 / 128.0];
 
 /// How one source's input lies in the common one. Shapes are `[H, W, C]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Fit {
     common: [usize; 3],
     own: [usize; 3],
@@ -56,6 +56,23 @@ impl Fit {
         let block = (common[0] / own[0]).min(common[1] / own[1]).max(1);
         let first = [(common[0] - block * own[0]) / 2, (common[1] - block * own[1]) / 2];
         Ok(Self { common, own, block, first })
+    }
+
+    /// The common input's shape.
+    pub(super) fn common(&self) -> [usize; 3] {
+        self.common
+    }
+
+    /// The own input's shape.
+    pub(super) fn own(&self) -> [usize; 3] {
+        self.own
+    }
+
+    /// What makes raw bytes of its own input of those of the common one; `None` where they are the same.
+    pub(super) fn alone(&self) -> Option<Op> {
+        let channels = self.own[2];
+        let same = Affine { scale: vec![1.0; channels], shift: vec![0.0; channels] };
+        (self.common != self.own).then(|| self.op(&same))
     }
 
     /// What the branch begins with: its normalisation, and before it whatever the shapes need.

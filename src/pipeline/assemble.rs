@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::diag::Result;
 use crate::ir::onnx;
 use crate::output;
+use crate::pipeline::assembly::{self, is_assembly};
 use crate::pipeline::{From, HeadScale, Progress, RouteOptions, Source, finetune, joint, route};
 use crate::report::{Finetune, SCHEMA};
 
@@ -15,7 +16,7 @@ use crate::report::{Finetune, SCHEMA};
 pub struct AssembleOptions {
     /// Classes and size.
     pub route: RouteOptions,
-    /// The ONNX file to write.
+    /// The ONNX file to write, or the assembly if it is called `.assembly`.
     pub out: PathBuf,
 }
 
@@ -43,6 +44,13 @@ pub struct Summary {
 /// Cuts the wanted classes out of the case's network and writes the result.
 pub fn assemble(case: &Path, options: &AssembleOptions, progress: &dyn Progress) -> Result<Summary> {
     progress.stage("load");
+    if is_assembly(&options.out) && !is_assembly(case) {
+        // What may be extended later is a component among others from the start.
+        let from = From { case: case.to_owned(), classes: options.route.classes.clone() };
+        let route = RouteOptions { classes: Vec::new(), ..options.route.clone() };
+        let options = AssembleOptions { route, ..options.clone() };
+        return assemble_source(&joint::open(&[from], HeadScale::default(), false)?, &options, progress);
+    }
     assemble_source(&Source::open(case)?, options, progress)
 }
 
@@ -63,7 +71,11 @@ fn assemble_source(source: &Source, options: &AssembleOptions, progress: &dyn Pr
     let mut cut = route::cut(source, &classes, &wanted, progress)?;
     let tuned = finetune::finetune(source, &classes, &mut cut, &wanted.finetune, progress)?;
     progress.stage("write");
-    output::write_file(&options.out, &onnx::to_onnx(&cut.graph, env!("CARGO_PKG_VERSION")))?;
+    if is_assembly(&options.out) {
+        assembly::save(source, &cut.graph, &options.out)?;
+    } else {
+        output::write_file(&options.out, &onnx::to_onnx(&cut.graph, env!("CARGO_PKG_VERSION")))?;
+    }
     Ok(Summary {
         schema: SCHEMA,
         path: options.out.display().to_string(),

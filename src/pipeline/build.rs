@@ -362,7 +362,7 @@ fn ram(plan: &Plan, stack: Option<u64>) -> report::Ram {
 
 /// The options that shape the program, for file headers.
 fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settings) -> Vec<String> {
-    let mut words: Vec<String> = source.parts.iter().filter(|p| p.wanted).map(joint::Part::word).collect();
+    let mut words: Vec<String> = source.parts.iter().filter(|p| p.wanted).map(super::Part::word).collect();
     if words.is_empty() {
         words.push(format!("--classes {}", source.names(classes).join(",")));
     } else {

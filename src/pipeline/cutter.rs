@@ -165,7 +165,7 @@ impl<'a> Cutter<'a> {
         let groups = &self.source.groups;
         let mask = |(group, &width): (&Group, &usize)| match group.kind {
             GroupKind::Hidden => (0..group.channels).map(|c| c < width).collect(),
-            GroupKind::Input | GroupKind::Head => vec![true; group.channels],
+            GroupKind::Input | GroupKind::Head | GroupKind::Frozen => vec![true; group.channels],
         };
         let mut masks: Vec<Vec<bool>> = groups.groups.iter().zip(widths).map(mask).collect();
         settle(&self.source.graph, groups, &mut masks)?;

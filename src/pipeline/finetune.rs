@@ -10,7 +10,7 @@ use crate::ir::{Graph, Shape};
 use crate::pipeline::calibration::{of_classes, split};
 use crate::pipeline::cutter::thinned;
 use crate::pipeline::route::Cut;
-use crate::pipeline::{Progress, Source, joint, score};
+use crate::pipeline::{Progress, Source, part, score};
 use crate::report::{Finetune, HeldOut};
 
 /// Largest learning rate of the cosine. See `docs/finetune.md` for the measurement.
@@ -80,6 +80,12 @@ impl Wanted {
         self.epochs > 0
     }
 
+    /// No training.
+    #[must_use]
+    pub(super) fn none(&self) -> Self {
+        Self { epochs: 0, ..self.clone() }
+    }
+
     /// As on a command line; the training folder, which is this machine's business, left out.
     pub fn words(&self) -> Vec<String> {
         let epochs = (self.epochs > 0).then(|| format!("--finetune {}", self.epochs));
@@ -127,7 +133,7 @@ pub fn finetune(
     let (mut after, mut kept) = (None, false);
     for rate in [wanted.rate, wanted.rate / SECOND_TRY] {
         let options = Options { epochs: wanted.epochs, batch: BATCH, rate, seed: wanted.seed, ..Options::default() };
-        let trained = tune(&start, contract, &samples, &targets, &options, |done, graph| {
+        let trained = tune(&start, contract, &samples, &targets, &options, &source.fixed, |done, graph| {
             progress.note(&look(done, rate, &judge(graph)?, &before));
             Ok(())
         });
@@ -252,8 +258,8 @@ fn joint_training(source: &Source, wanted: &Wanted) -> Result<Option<Training>> 
     }
     // One folder holds the same pictures for every component; data of the cases may differ.
     let samples = match wanted.train {
-        Some(_) => joint::union(&source.case.input, source.parts.iter().zip(&own)),
-        None => joint::pooled(&source.case.input, &source.parts, &own.iter().collect::<Vec<&Samples>>()),
+        Some(_) => part::union(&source.case.input, source.parts.iter().zip(&own)),
+        None => part::pooled(&source.case.input, &source.parts, &own.iter().collect::<Vec<&Samples>>()),
     };
     Ok(Some(Training { samples, labelled: true }))
 }

@@ -14,7 +14,7 @@ use crate::pipeline::calibration::{self, split};
 use crate::pipeline::cutter::Cutter;
 use crate::pipeline::finetune::{self, FinetuneOptions};
 use crate::pipeline::limits::{self, ByteLimit, Limits, MacLimit};
-use crate::pipeline::{Progress, Source, joint, reject, widths};
+use crate::pipeline::{Progress, Source, joint, libraries, reject, widths};
 use crate::report;
 use crate::route;
 use crate::target::Target;
@@ -36,8 +36,8 @@ pub struct RouteOptions {
     pub max_ram: Option<ByteLimit>,
     /// How critical channels are found.
     pub method: Option<Method>,
-    /// A route library to use instead of attributing.
-    pub library: Option<PathBuf>,
+    /// Route libraries to use instead of attributing: one, or one for each source of an assembly.
+    pub libraries: Vec<PathBuf>,
     /// Whether weights are refitted.
     pub refit: Option<bool>,
     /// Training after the refit.
@@ -59,8 +59,8 @@ pub struct Wanted {
     pub target: Option<Target>,
     /// How critical channels are found.
     pub method: Method,
-    /// A route library to use instead of attributing.
-    pub library: Option<PathBuf>,
+    /// Route libraries to use instead of attributing.
+    pub libraries: Vec<PathBuf>,
     /// Whether weights are refitted.
     pub refit: bool,
     /// Training after the refit.
@@ -102,7 +102,7 @@ impl RouteOptions {
             limits: self.limits(source)?,
             target: None,
             method,
-            library: self.library.clone(),
+            libraries: self.libraries.clone(),
             refit: self.refit.or(case.refit).unwrap_or(true),
             finetune: self.finetune.resolve(source, seed)?,
             rejecting: None,
@@ -129,6 +129,14 @@ impl RouteOptions {
             flash: bytes(self.max_flash, "max_flash", &case.max_flash)?.map(|b| b.0),
             ram: bytes(self.max_ram, "max_ram", &case.max_ram)?.map(|b| b.0),
         })
+    }
+}
+
+impl Wanted {
+    /// The same without training.
+    #[must_use]
+    pub(super) fn without_training(&self) -> Self {
+        Self { finetune: self.finetune.none(), ..self.clone() }
     }
 }
 
@@ -197,11 +205,21 @@ fn uncut(source: &Source, classes: &[usize], chosen_by: &'static str) -> Result<
 /// of the set, which ranks channels better than contrast to all classes does.
 fn relevance(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn Progress) -> Result<Relevance> {
     progress.stage("attribute");
-    if let Some(path) = &options.library {
-        let relevance = library::load(path)?;
-        let data = source.calibration()?.sha256();
-        relevance.check_fresh(&source.sha256, &data).map_err(|d| Box::new(d.at(path.display())))?;
-        return Ok(relevance);
+    match &options.libraries[..] {
+        [] => {}
+        libraries if !source.parts.is_empty() => return libraries::joint(source, libraries),
+        [path] => {
+            let relevance = library::load(path)?;
+            let data = source.calibration()?.sha256();
+            relevance.check_fresh(&source.sha256, &data).map_err(|d| Box::new(d.at(path.display())))?;
+            return Ok(relevance);
+        }
+        [_, second, ..] => {
+            return Diag::new("route/libraries", "one network has one route library")
+                .at(second.display())
+                .help("give several with several sources (--from) only")
+                .err();
+        }
     }
     let wanted = attribute::Options {
         method: options.method,

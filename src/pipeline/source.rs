@@ -1,5 +1,6 @@
 //! A source network with everything that belongs to it, as the commands start from it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::data::{Case, Samples};
@@ -7,7 +8,7 @@ use crate::diag::{Diag, Result};
 use crate::ir::groups::{Groups, channel_groups};
 use crate::ir::{Graph, pass};
 use crate::load;
-use crate::pipeline::{HeadScale, Part};
+use crate::pipeline::{HeadScale, Part, assembly};
 
 /// A case file, its network and its samples.
 #[derive(Debug, Clone)]
@@ -32,11 +33,16 @@ pub struct Source {
     pub parts: Vec<Part>,
     /// How the components' scores come to one scale.
     pub head_scale: HeadScale,
+    /// Names of layers that stay as they are, to the bit.
+    pub fixed: BTreeSet<String>,
 }
 
 impl Source {
-    /// Reads the case file, the model and both splits, and checks them against each other.
+    /// Reads the case file, the model and both splits, and checks them against each other; or a saved assembly.
     pub fn open(path: &Path) -> Result<Self> {
+        if assembly::is_assembly(path) {
+            return assembly::open(path);
+        }
         let mut source = Self::open_model(path)?;
         let case = &source.case;
         source.calibration = case.calibration.is_some().then(|| case.calibration()).transpose()?;
@@ -77,6 +83,7 @@ impl Source {
             test: None,
             parts: Vec::new(),
             head_scale: HeadScale::default(),
+            fixed: BTreeSet::new(),
         })
     }
 
@@ -105,6 +112,12 @@ impl Source {
 
     /// The same, where one class will do.
     pub(super) fn any_classes(&self, tokens: &[String]) -> Result<Vec<usize>> {
+        if !tokens.is_empty() && !self.parts.is_empty() {
+            return Diag::new("classes/assembly", "an assembly is built with all its classes")
+                .at(self.case.path.display())
+                .help("leave --classes out, or assemble the classes you want")
+                .err();
+        }
         let tokens = if tokens.is_empty() { self.case.classes.clone().unwrap_or_default() } else { tokens.to_vec() };
         if tokens.is_empty() {
             return Ok((0..self.graph.classes()).collect());

@@ -10,7 +10,7 @@ use crate::emit::EmittedFile;
 use crate::output;
 use crate::pipeline::emit::PROGRAM_FILE;
 use crate::pipeline::simplify::simplify;
-use crate::pipeline::{Progress, RouteOptions, Source, finetune, quantize, route};
+use crate::pipeline::{Progress, RouteOptions, Source, assembly, finetune, quantize, route};
 use crate::qir::{self, Program};
 use crate::target::Target;
 use crate::verify;
@@ -62,7 +62,7 @@ impl Subject {
         if path.is_dir() {
             return Self::of_crate(path, options);
         }
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path.extension().is_some_and(|extension| extension == "toml") || assembly::is_assembly(path) {
             return Self::of_case(path, options, progress);
         }
         progress.stage("load");
@@ -95,9 +95,9 @@ impl Subject {
     }
 
     fn of_case(path: &Path, options: &SubjectOptions, progress: &dyn Progress) -> Result<Self> {
-        let case = Case::load(path)?;
+        let case = if assembly::is_assembly(path) { None } else { Case::load(path)?.target };
         // Before anything slow.
-        let target = Target::load(options.target.as_ref().or(case.target.as_ref()).ok_or_else(no_target)?)?;
+        let target = Target::load(options.target.as_ref().or(case.as_ref()).ok_or_else(no_target)?)?;
         progress.stage("load");
         let source = Source::open(path)?;
         let wanted = options.route.resolve(&source)?;

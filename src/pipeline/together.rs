@@ -62,11 +62,21 @@ pub(super) fn report(source: &Source, small: &Graph, rows: &Rows<'_>, truth: &[u
 
 /// Mean over the classes `among` of the share of their samples whose largest score among them is their own.
 fn mean_class<T: PartialOrd + Copy>(rows: &[Vec<T>], truth: &[usize], among: &Range<usize>) -> f64 {
-    let mut counts = vec![(0_usize, 0_usize); among.len()];
+    mean_class_among(rows, truth, among, among)
+}
+
+/// Mean over the classes `of` of the share of their samples whose largest score among `among` is their own.
+pub(super) fn mean_class_among<T: PartialOrd + Copy>(
+    rows: &[Vec<T>],
+    truth: &[usize],
+    of: &Range<usize>,
+    among: &Range<usize>,
+) -> f64 {
+    let mut counts = vec![(0_usize, 0_usize); of.len()];
     for (row, &label) in rows.iter().zip(truth) {
-        if among.contains(&label) {
-            let place = label - among.start;
-            let hit = score::argmax(row[among.clone()].iter().copied()) == place;
+        if of.contains(&label) {
+            let place = label - of.start;
+            let hit = score::argmax(row[among.clone()].iter().copied()) + among.start == label;
             counts[place] = (counts[place].0 + usize::from(hit), counts[place].1 + 1);
         }
     }

@@ -245,7 +245,7 @@ fn choices(cutter: &Cutter<'_>, keep: f64) -> Vec<Vec<usize>> {
             let below = search::choices(group.channels).into_iter().filter(|&w| w < most);
             gone.then_some(0).into_iter().chain(below).chain([most]).collect()
         }
-        GroupKind::Input | GroupKind::Head => vec![group.channels],
+        GroupKind::Input | GroupKind::Head | GroupKind::Frozen => vec![group.channels],
     };
     groups.groups.iter().zip(cutter.uniform(keep)).zip(gone).map(choices).collect()
 }

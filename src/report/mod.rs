@@ -7,8 +7,10 @@ mod build;
 mod components;
 mod plan;
 mod text;
+mod transfer;
 
 pub use bench::{Bench, BenchCompared, BenchLayer, Change, LayerChange};
 pub use build::*;
 pub use components::*;
 pub use plan::{PlanCandidate, PlanLayer, PlanReport, PlanTensor};
+pub use transfer::{Scratch, Transfer, TransferReport};

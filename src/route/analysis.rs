@@ -77,7 +77,7 @@ pub fn analyse(
         match groups.group(id).kind {
             GroupKind::Input => relevant[id.index()].fill(true),
             GroupKind::Head => relevant[id.index()].fill(false),
-            GroupKind::Hidden => {}
+            GroupKind::Hidden | GroupKind::Frozen => {}
         }
     }
     relevant[logit.group.index()][logit.index as usize] = true;

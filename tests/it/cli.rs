@@ -373,6 +373,8 @@ fn help_names_every_command() {
         "merge",
         "components",
         "assemble",
+        "add-class",
+        "transfer",
         "quantize",
         "emit",
         "verify",

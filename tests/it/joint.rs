@@ -216,6 +216,47 @@ fn a_crate_of_two_sources_is_verified_and_costs_their_sum() {
     }
 }
 
+#[test]
+fn route_libraries_of_the_sources_are_used_again() {
+    let (Some(a), Some(b)) = (shared("cases/cnn_fmnist.toml"), shared("cases/dscnn_emnist.toml")) else { return };
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let library = |case: &Path, classes: &str, name: &str| {
+        let path = dir.path().join(name);
+        let words = ["attribute", text(case), "--classes", classes, "--out", text(&path)];
+        build(&words);
+        path
+    };
+    let (clothes, letters) = (library(&a, "0,1,8", "clothes.frat"), library(&b, "A,B", "letters.frat"));
+    let out = dir.path().join("small.onnx");
+    let (bag, trouser, letter) =
+        (format!("{}:Bag", text(&a)), format!("{}:Trouser", text(&a)), format!("{}:A", text(&b)));
+    let from = ["--from", &bag, "--from", &letter, "--from", &trouser, "--keep", "0.5", "--out", text(&out)];
+    let libraries = ["--library", text(&letters), "--library", text(&clothes)];
+    let summary = build(&[&["assemble"], &from[..], &libraries].concat());
+    assert_eq!(summary["classes"].to_string(), "[\"Bag\",\"A\",\"Trouser\"]");
+    let joint =
+        open_joint(&[from_word(&bag), from_word(&letter), from_word(&trouser)], HeadScale::Fit, false).expect("joins");
+    let graph = fratc::load::load(&out).expect("loads").graph;
+    let test = joint.test.as_ref().expect("a test split");
+    let thin = test.select(&(0..test.len()).step_by(5).collect::<Vec<usize>>());
+    let mean = mean_class(&logits(&graph, &joint.case.input, &thin), &thin.labels, 3);
+    assert!(mean > 0.95, "{mean}");
+    let refused = |libraries: &[&str]| {
+        let words = [&["assemble"], &from[..], libraries].concat();
+        let output = Command::new(env!("CARGO_BIN_EXE_fratc")).args(words).output().expect("fratc runs");
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(refused(&libraries[..2]).contains("route/no-library"));
+    assert!(refused(&[&libraries[..], &libraries[..2]].concat()).contains("route/library-unused"));
+    let other = library(&a, "0,1", "other.frat");
+    assert!(refused(&["--library", text(&letters), "--library", text(&other)]).contains("route/library-class"));
+}
+
+fn from_word(word: &str) -> From {
+    word.parse().expect("a component")
+}
+
 /// `cargo test --release --test it -- --ignored --nocapture uncut_sources_on_one_scale`
 #[test]
 #[ignore = "a measurement"]

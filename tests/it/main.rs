@@ -1,5 +1,6 @@
 //! One integration binary for the whole tool; one module per stage.
 
+mod add_class;
 mod arrows;
 mod assemble;
 mod attribute;
@@ -51,5 +52,6 @@ mod sim;
 mod simplify;
 mod study;
 mod target;
+mod transfer;
 mod verify;
 mod widths;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use fratc::data::Case;
 use fratc::qir::{self, Reject};
 use serde_json::Value;
 
@@ -87,6 +88,41 @@ fn components_reject_by_all_other_classes_of_their_sources() {
     assert_eq!(report["joint"]["components"].as_array().expect("components").len(), 2);
     let library = fs::read_to_string(out.join("src/lib.rs")).expect("the crate");
     assert!(library.contains("pub const WANTED: usize = 2;"), "{library}");
+}
+
+#[test]
+fn a_folder_of_other_images_is_judged_too() {
+    let (Some(case), Some(letters)) = (shared("cases/cnn_fmnist.toml"), shared("cases/dscnn_emnist.toml")) else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let folder = dir.path().join("letters");
+    fs::create_dir(&folder).expect("folder");
+    let letters = Case::load(&letters).expect("case").test().expect("samples");
+    for i in 0..120 {
+        let pixels = image::GrayImage::from_raw(28, 28, letters.sample(i).to_vec()).expect("28 rows of 28 pixels");
+        pixels.save(folder.join(format!("{i:03}.png"))).expect("written");
+    }
+    let words = ["--classes", "Trouser", "--keep", "0.25", "--verify-samples", "1"];
+    let background = ["--background", folder.to_str().expect("UTF-8")];
+    let report = detector(&case, &dir.path().join("trouser"), &[&words[..], &background].concat());
+    let reject = &report["reject"];
+    assert!(number(&reject["false_accepts_background"]) <= 0.05, "{reject:#}");
+    assert!(number(&reject["recall"]) >= 0.9, "{reject:#}");
+    let (none, errors) = fratc(&[
+        "build",
+        case.to_str().expect("UTF-8"),
+        "--classes",
+        "Trouser",
+        "--reject",
+        "--background",
+        dir.path().join("nowhere").to_str().expect("UTF-8"),
+        "--target",
+        "qemu-m4",
+        "--out",
+        dir.path().join("none").to_str().expect("UTF-8"),
+    ]);
+    assert!(none.is_none() && errors.contains("nowhere"), "{errors}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::diag::Diag;
 
 /// `min(max(x, lo), hi)`; infinite bounds are allowed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Clip {
     /// Lower bound.
     pub lo: f32,
@@ -22,14 +22,14 @@ impl Clip {
 }
 
 /// `x` if `x > 0`, else `alpha·x`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct LeakyRelu {
     /// Slope below zero.
     pub alpha: f32,
 }
 
 /// `min(max(alpha·x + beta, 0), 1)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct HardSigmoid {
     /// Slope.
     pub alpha: f32,

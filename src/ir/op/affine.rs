@@ -8,7 +8,7 @@ use crate::ir::op::finite;
 ///
 /// In f64, because a batch norm's scale and shift are computed from its four parameters: rounding them before
 /// they are folded into a layer would round twice, and gradients in f64 would be exact to f32 only.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Affine {
     /// `[C]`.
     pub scale: Vec<f64>,

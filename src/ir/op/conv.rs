@@ -5,7 +5,7 @@ use crate::ir::Shape;
 use crate::ir::op::finite;
 
 /// A window sliding over rows and columns. Pairs are `[vertical, horizontal]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Window {
     /// Taps per axis.
     pub kernel: [usize; 2],
@@ -56,7 +56,7 @@ impl Window {
 }
 
 /// `y[o] = bias[o] + Σ weight[o, i, ky, kx] · x[group(o)·I/g + i]`, zero padding.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Conv {
     /// Output channels.
     pub out_channels: usize,

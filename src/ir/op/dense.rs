@@ -5,7 +5,7 @@ use crate::ir::Shape;
 use crate::ir::op::finite;
 
 /// `y[o] = bias[o] + Σ weight[o, i] · x[i]` on a vector.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Dense {
     /// Outputs.
     pub out_features: usize,

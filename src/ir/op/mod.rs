@@ -20,7 +20,7 @@ use crate::diag::Diag;
 use crate::ir::Shape;
 
 /// One operation. Parameters live here, activations never.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Op {
     /// The network's input, in the domain the network was trained on (after mean and std).
     Input,

@@ -5,7 +5,7 @@ use crate::ir::Shape;
 use crate::ir::op::finite;
 
 /// Adds rows and columns of `value`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Pad {
     /// `[top, left, bottom, right]`.
     pub pad: [usize; 4],

@@ -4,14 +4,14 @@ use crate::diag::Diag;
 use crate::ir::op::Window;
 
 /// Largest value of each window. Padding takes no part; a tie goes to the first in row-major order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MaxPool {
     /// Kernel, stride, dilation, padding.
     pub window: Window,
 }
 
 /// Mean of each window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AvgPool {
     /// Kernel, stride, dilation, padding.
     pub window: Window,

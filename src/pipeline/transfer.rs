@@ -1,0 +1,199 @@
+//! `fratc transfer`: routes of related classes as the body of a network for new classes, from a few images of each.
+//!
+//! The body is cut out of the source as for the related classes, without their last layer. The new last layer is fitted
+//! in closed form on the features of the new images; then all may be trained. What that is worth is said by the same
+//! network from random weights, trained on the same images for as long as helps.
+
+use std::path::Path;
+
+use crate::data::{Case, Samples};
+use crate::diag::{Diag, Result};
+use crate::exec::{Network, for_chunks};
+use crate::heads;
+use crate::ir::groups::channel_groups;
+use crate::ir::op::Op;
+use crate::ir::{Graph, NodeId};
+use crate::pipeline::calibration::{of_classes, split};
+use crate::pipeline::route::Cut;
+use crate::pipeline::{
+    BuildOptions, From, Outcome, Progress, RouteOptions, Source, build_source, finetune, route, score, untrained,
+};
+use crate::report::{SCHEMA, Scratch, Transfer, TransferReport};
+
+/// What the user wants.
+#[derive(Debug, Clone)]
+pub struct TransferOptions {
+    /// The new classes: a case file, or a folder of class folders.
+    pub to: From,
+    /// Images of each new class to learn from.
+    pub images: usize,
+    /// Epochs to train the same network from random weights for, at each of several rates; 0: no comparison.
+    pub scratch: usize,
+    /// The related classes, the body's size, training, board and folder.
+    pub build: BuildOptions,
+}
+
+/// Builds a crate for the new classes on routes of the case at `path`. The reason why the answer is no, if it is, comes
+/// with the report.
+pub fn transfer(
+    path: &Path,
+    options: &TransferOptions,
+    progress: &dyn Progress,
+) -> Result<(TransferReport, Option<Box<Diag>>)> {
+    if let Some(out) = &options.build.out {
+        crate::output::check_folder(out)?;
+    }
+    progress.stage("load");
+    let source = Source::open(path)?;
+    let body = source.any_classes(&options.build.route.classes)?;
+    let wanted = options.build.route.resolve(&source)?;
+    let (mut target, images) = learners(&source, options)?;
+    // The body is not trained for its own classes.
+    let mut cut = route::cut(&source, &body, &wanted.without_training(), progress)?;
+    progress.stage("new head");
+    let (calibration, classes) = (target.calibration()?.clone(), target.case.label_names.len());
+    let all: Vec<usize> = (0..classes).collect();
+    let fit = split(&calibration, &all).fit;
+    let headless = cut.graph.clone();
+    let on = |indices: &[usize]| with_head(&headless, &source, &calibration.select(indices), classes);
+    cut.start = wanted.finetune.any().then(|| on(&fit)).transpose()?;
+    cut.graph = on(&of_classes(&calibration, &all))?;
+    target.graph = cut.graph.clone();
+    target.groups = channel_groups(&target.graph);
+    let head = accuracy(&target, &cut.graph)?;
+    let Cut { route, channels, method, .. } = cut.clone();
+    let tuned = finetune::finetune(&target, &all, &mut cut, &wanted.finetune, progress)?;
+    target.graph = cut.graph;
+    let trained = accuracy(&target, &target.graph)?;
+    let scratch = if options.scratch > 0 && target.test.is_some() {
+        progress.stage("random weights");
+        Some(from_scratch(&target, &source, options.scratch, wanted.seed)?)
+    } else {
+        None
+    };
+    let transfer =
+        Transfer { body: source.names(&body), images, features: features(&target.graph)?.1, head, trained, scratch };
+    target.case.options.keep = Some(1.0);
+    let build = BuildOptions {
+        route: RouteOptions { seed: Some(wanted.seed), ..RouteOptions::default() },
+        ..options.build.clone()
+    };
+    let Outcome { mut report, refused } = build_source(&target, &build, progress)?;
+    (report.route, report.method, report.finetune) = (route, method, tuned);
+    report.assembled.channels = channels;
+    (report.model.params, report.model.macs) = (source.graph.params(), source.graph.macs());
+    Ok((TransferReport { schema: SCHEMA, transfer, build: report }, refused))
+}
+
+/// The new classes as a source that has the old one's input and model, with the images to learn from; and their numbers.
+fn learners(source: &Source, options: &TransferOptions) -> Result<(Source, Vec<usize>)> {
+    let From { case: path, classes } = &options.to;
+    let contract = &source.case.input;
+    let seed = options.build.route.seed.unwrap_or(0);
+    let case = if path.is_dir() {
+        Case::from_folder(&source.case.model, path, contract.clone(), seed)?
+    } else {
+        Case::load(path)?
+    };
+    if case.input.shape != contract.shape || case.input.kind != contract.kind {
+        return Diag::new("transfer/input", "the new images are not what the network takes")
+            .at(path.display())
+            .expected(
+                format!("{} values of {:?}", contract.kind.name(), contract.shape),
+                format!("{} values of {:?}", case.input.kind.name(), case.input.shape),
+            )
+            .help("scale the images to the input of the network first")
+            .err();
+    }
+    let tokens = if classes.is_empty() { case.classes.clone().unwrap_or_default() } else { classes.clone() };
+    let chosen = case.class_set((!tokens.is_empty()).then_some(&tokens[..]))?;
+    if chosen.len() < 2 {
+        return Diag::new("classes/one", "one class makes no classifier")
+            .expected("at least two new classes", chosen.len())
+            .help("name more classes after --to PATH:")
+            .err();
+    }
+    let of_new = |all: &Samples, most: usize| {
+        let mut seen = vec![0; chosen.len()];
+        let mut some = Samples::empty(contract);
+        for i in 0..all.len() {
+            let Some(place) = chosen.iter().position(|&c| c == all.labels[i] as usize) else { continue };
+            if seen[place] < most {
+                seen[place] += 1;
+                some.raw.extend_from_slice(all.sample(i));
+                some.labels.push(place as u32);
+            }
+        }
+        (some, seen)
+    };
+    let (few, images) = of_new(&case.calibration()?, options.images);
+    let names: Vec<String> = chosen.iter().map(|&c| case.label_names[c].clone()).collect();
+    few.require_classes(&(0..names.len()).collect::<Vec<usize>>(), &names)?;
+    let test = case.test.is_some().then(|| case.test()).transpose()?.map(|all| of_new(&all, usize::MAX).0);
+    let mut target = source.clone();
+    target.case.label_names = names;
+    target.case.classes = None;
+    (target.case.calibration, target.case.test, target.case.train) = (None, None, None);
+    target.case.options = crate::data::BuildOptions::default();
+    target.case.options.out.clone_from(&source.case.options.out);
+    (target.calibration, target.test) = (Some(few), test);
+    Ok((target, images))
+}
+
+/// The node that the last layer of `graph` reads, and how many features that are.
+fn features(graph: &Graph) -> Result<(NodeId, usize)> {
+    let last = graph.node(graph.logits());
+    if !matches!(last.op, Op::Dense(_)) {
+        return Diag::new("transfer/head", "the network's scores do not come from a dense layer")
+            .at(&last.name)
+            .expected("a dense layer at the end", last.op.name())
+            .help("end the network with a dense layer")
+            .err();
+    }
+    Ok((last.inputs[0], graph.shape(last.inputs[0]).len()))
+}
+
+/// `graph` with a last layer fitted on `samples` of `classes` new classes.
+fn with_head(graph: &Graph, source: &Source, samples: &Samples, classes: usize) -> Result<Graph> {
+    let (from, _) = features(graph)?;
+    let network = Network::<f32>::new(graph)?;
+    let chunks = for_chunks(samples.len(), |range| {
+        let indices: Vec<usize> = range.collect();
+        let acts = network.forward(&score::batch(&source.case.input, samples, &indices))?;
+        let out = acts.get(from);
+        Ok((0..out.n).map(|s| out.sample(s)).collect::<Vec<Vec<f32>>>())
+    })?;
+    let rows: Vec<Vec<f32>> = chunks.into_iter().flatten().collect();
+    let labels: Vec<usize> = samples.labels.iter().map(|&label| label as usize).collect();
+    let dense = heads::readout(&rows, &labels, classes);
+    let logits = graph.logits();
+    let mut out = Graph { nodes: graph.nodes[..=logits.index()].to_vec(), output: logits };
+    out.nodes[logits.index()].op = Op::Dense(dense);
+    out.nodes[logits.index()].shape = crate::ir::Shape::vector(classes);
+    out.prune_dead();
+    out.verify()?;
+    Ok(out)
+}
+
+/// On the test split, if there is one.
+fn accuracy(target: &Source, graph: &Graph) -> Result<Option<f64>> {
+    let Some(test) = target.test.as_ref().filter(|test| !test.is_empty()) else { return Ok(None) };
+    crate::finetune::accuracy(graph, &target.case.input, test).map(Some)
+}
+
+/// The same network from random weights: the head alone fitted, and all trained.
+fn from_scratch(target: &Source, source: &Source, epochs: usize, seed: u64) -> Result<Scratch> {
+    let random = untrained::random_weights(&target.graph, seed);
+    let classes = target.case.label_names.len();
+    let head = with_head(&random, source, target.calibration()?, classes)?;
+    let mut trained = Vec::new();
+    for rate in untrained::RATES {
+        let accuracy = match untrained::train_on(&random, &target.case.input, target.calibration()?, epochs, rate, seed) {
+            Ok(graph) => accuracy(target, &graph)?,
+            Err(diag) if diag.code == "finetune/diverged" => None,
+            Err(diag) => return Err(diag),
+        };
+        trained.push((rate, accuracy));
+    }
+    Ok(Scratch { head: accuracy(target, &head)?.unwrap_or(0.0), trained, epochs })
+}
