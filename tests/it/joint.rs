@@ -220,13 +220,12 @@ fn a_crate_of_two_sources_is_verified_and_costs_their_sum() {
 fn route_libraries_of_the_sources_are_used_again() {
     let (Some(a), Some(b)) = (shared("cases/cnn_fmnist.toml"), shared("cases/dscnn_emnist.toml")) else { return };
     let dir = tempfile::tempdir().expect("temporary folder");
-    let library = |case: &Path, classes: &str, name: &str| {
+    let library = |case: &Path, name: &str| {
         let path = dir.path().join(name);
-        let words = ["attribute", text(case), "--classes", classes, "--out", text(&path)];
-        build(&words);
+        build(&["attribute", text(case), "--out", text(&path)]);
         path
     };
-    let (clothes, letters) = (library(&a, "0,1,8", "clothes.frat"), library(&b, "A,B", "letters.frat"));
+    let (clothes, letters) = (library(&a, "clothes.frat"), library(&b, "letters.frat"));
     let out = dir.path().join("small.onnx");
     let (bag, trouser, letter) =
         (format!("{}:Bag", text(&a)), format!("{}:Trouser", text(&a)), format!("{}:A", text(&b)));
@@ -249,8 +248,6 @@ fn route_libraries_of_the_sources_are_used_again() {
     };
     assert!(refused(&libraries[..2]).contains("route/no-library"));
     assert!(refused(&[&libraries[..], &libraries[..2]].concat()).contains("route/library-unused"));
-    let other = library(&a, "0,1", "other.frat");
-    assert!(refused(&["--library", text(&letters), "--library", text(&other)]).contains("route/library-class"));
 }
 
 fn from_word(word: &str) -> From {
