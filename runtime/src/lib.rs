@@ -23,6 +23,7 @@
     reason = "taking values off the front of a slice to write"
 )]
 
+pub mod adapt;
 pub mod add;
 pub mod argmax;
 pub mod avg_pool;

@@ -3,6 +3,7 @@
 /// File name and text of every file that can be vendored, in alphabetical order. A file finds its neighbours
 /// by `super::`; [`requirements`] says which. a `mod.rs` names all files of its folder.
 pub const SOURCES: &[(&str, &str)] = &[
+    ("adapt.rs", include_str!("adapt.rs")),
     ("add.rs", include_str!("add.rs")),
     ("argmax.rs", include_str!("argmax.rs")),
     ("avg_pool.rs", include_str!("avg_pool.rs")),
@@ -111,7 +112,7 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             "shape.rs",
         ],
         "dsp/lanes.rs" => &["dsp/mod.rs", "shape.rs"],
-        "concat.rs" | "lookup.rs" | "max_pool.rs" => &["shape.rs"],
+        "adapt.rs" | "concat.rs" | "lookup.rs" | "max_pool.rs" => &["shape.rs"],
         _ => &[],
     }
 }

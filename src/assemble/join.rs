@@ -16,8 +16,8 @@ pub struct Branch<'a> {
     pub name: &'a str,
     /// The network. A softmax at its end is left out.
     pub graph: &'a Graph,
-    /// What makes its input of the common input.
-    pub input: Op,
+    /// What makes its input of the common input, one after the other.
+    pub input: Vec<Op>,
 }
 
 /// Several networks as one.
@@ -98,10 +98,14 @@ fn is_identity(Affine { scale, shift }: &Affine) -> bool {
 /// Adds the nodes of one branch that are not there yet, and gives the one that makes its scores.
 fn add(graph: &mut Graph, branch: &Branch<'_>) -> Result<NodeId> {
     let Branch { name, graph: own, input } = branch;
-    let first = match input {
-        Op::Affine(affine) if is_identity(affine) => graph.input(),
-        op => push(graph, &format!("{name}.input"), op, &[NodeId(0)])?,
-    };
+    let mut first = graph.input();
+    for op in input {
+        first = match op {
+            Op::Affine(affine) if is_identity(affine) => first,
+            Op::Adapt(_) => push(graph, &format!("{name}.pixels"), op, &[first])?,
+            op => push(graph, &format!("{name}.input"), op, &[first])?,
+        };
+    }
     if graph.shape(first) != own.shape(own.input()) {
         return Diag::new("assemble/join-shape", "a network's input does not fit the common input")
             .at(*name)

@@ -23,6 +23,7 @@ pub(super) fn slice_op(op: &Op, out: &[u32], features: &[u32]) -> Op {
         | Op::GlobalAvgPool
         | Op::Flatten
         | Op::Pad(_)
+        | Op::Adapt(_)
         | Op::Softmax => op.clone(),
     }
 }

@@ -43,7 +43,7 @@ fn collect(graph: &Graph, id: NodeId, points: &mut BTreeSet<NodeId>) {
                 collect(graph, input, points);
             }
         }
-        Op::Input => {}
+        Op::Input | Op::Adapt(_) => {}
         Op::Conv(_)
         | Op::Dense(_)
         | Op::Affine(_)

@@ -110,7 +110,8 @@ impl Sgd {
         let share = 1.0 / indices.len().max(1) as f32;
         for (i, gradient) in total.into_iter().enumerate() {
             // An affine on the input says what the device's bytes mean: that is given, not learned.
-            let normalisation = matches!(graph.nodes[i].op, Op::Affine(_)) && graph.nodes[i].inputs == [graph.input()];
+            let raw = |id: &NodeId| matches!(graph.node(*id).op, Op::Input | Op::Adapt(_));
+            let normalisation = matches!(graph.nodes[i].op, Op::Affine(_)) && graph.nodes[i].inputs.iter().all(raw);
             if let Some(gradient) = gradient.filter(|_| !normalisation && !self.fixed[i]) {
                 self.update(graph, NodeId(i as u32), &gradient, share, rate as f32);
             }

@@ -131,6 +131,7 @@ fn makes_channels(op: &Op) -> bool {
     match op {
         Op::Input | Op::Dense(_) => true,
         Op::Conv(conv) => conv.groups == 1,
+        Op::Adapt(adapt) => adapt.grey,
         Op::Affine(_)
         | Op::Relu
         | Op::Clip(_)
@@ -171,6 +172,11 @@ fn tie_node(graph: &Graph, id: NodeId, first: &[usize], ties: &mut Ties) {
     let input = |k: usize| first[node.inputs[k].index()];
     match &node.op {
         Op::Input | Op::Dense(_) => {}
+        Op::Adapt(adapt) => {
+            if !adapt.grey {
+                (0..node.shape.c).for_each(|c| ties.join(input(0) + c, out + c));
+            }
+        }
         Op::Conv(conv) => {
             if conv.groups > 1 {
                 let (per_in, per_out) = (conv.in_channels / conv.groups, conv.out_channels / conv.groups);
@@ -269,6 +275,12 @@ fn bundle(graph: &Graph, first: &[usize], ties: &mut Ties) -> Groups {
     }
     for channel in &map[graph.input().index()] {
         groups[channel.group.index()].kind = GroupKind::Input;
+    }
+    // Grey is still the input, though none of its channels.
+    for (node, channels) in graph.nodes.iter().zip(&map) {
+        if matches!(node.op, Op::Adapt(_)) {
+            channels.iter().for_each(|channel| groups[channel.group.index()].kind = GroupKind::Input);
+        }
     }
     Groups { groups, map, logits: graph.logits() }
 }

@@ -36,6 +36,9 @@ fn write_attributes(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Op::Clip(clip) => write!(f, " {}..{}", clip.lo, clip.hi),
         Op::LeakyRelu(leaky) => write!(f, " alpha={}", leaky.alpha),
         Op::HardSigmoid(h) => write!(f, " alpha={} beta={}", h.alpha, h.beta),
+        Op::Adapt(adapt) => {
+            write!(f, " block={} first={:?} grey={}", adapt.block, adapt.first, adapt.grey)
+        }
         Op::Pad(pad) => write!(f, " pad={:?} value={}", pad.pad, pad.value),
         Op::Input
         | Op::Dense(_)

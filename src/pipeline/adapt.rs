@@ -1,16 +1,13 @@
 //! Sources of different input shapes behind one input.
 //!
 //! The common input is as large as the largest, side by side and channel by channel. On the device a branch with a
-//! smaller one begins with one convolution: it takes the middle, the mean over blocks of pixels, grey from red, green
-//! and blue, and its network's own normalisation. Samples of a smaller source are enlarged the other way (pixels
+//! smaller one begins with [`Adapt`], in exact integers: it takes the middle, the mean over blocks of pixels, and grey
+//! from red, green and blue. The common input is never the smaller one, so nothing is padded there. Samples of a smaller source are enlarged the other way (pixels
 //! repeated, a black border, equal channels), so that its branch sees them exactly as its network did.
 
 use crate::data::{InputContract, InputKind};
 use crate::diag::{Diag, Result};
-use crate::ir::op::{Affine, Conv, Op, Window};
-
-/// Shares of red, green and blue in grey: those of ITU-R BT.601, in steps of 1/128.
-const GREY: [f64; 3] = [38.0 / 128.0, 75.0 / 128.0, 15.0 / 128.0];
+use crate::ir::op::{Adapt, LARGEST_BLOCK, Op};
 
 /// How one source's input lies in the common one. Shapes are `[H, W, C]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -53,7 +50,7 @@ impl Fit {
                 .expected(format!("{} channels, or 1 of 3", common[2]), own[2])
                 .err();
         }
-        let block = (common[0] / own[0]).min(common[1] / own[1]).max(1);
+        let block = (common[0] / own[0]).min(common[1] / own[1]).clamp(1, LARGEST_BLOCK);
         let first = [(common[0] - block * own[0]) / 2, (common[1] - block * own[1]) / 2];
         Ok(Self { common, own, block, first })
     }
@@ -68,37 +65,11 @@ impl Fit {
         self.own
     }
 
-    /// What makes raw bytes of its own input of those of the common one; `None` where they are the same.
-    pub(super) fn alone(&self) -> Option<Op> {
-        let channels = self.own[2];
-        let same = Affine { scale: vec![1.0; channels], shift: vec![0.0; channels] };
-        (self.common != self.own).then(|| self.op(&same))
-    }
-
-    /// What the branch begins with: its normalisation, and before it whatever the shapes need.
-    pub(super) fn op(&self, normalisation: &Affine) -> Op {
-        if self.common == self.own {
-            return Op::Affine(normalisation.clone());
-        }
+    /// What makes pixels of its own input of those of the common one; `None` where they are the same.
+    pub(super) fn op(&self) -> Option<Op> {
         let Self { common, own, block, first } = *self;
-        let kernel = [common[0] - block * (own[0] - 1), common[1] - block * (own[1] - 1)];
-        let window = Window { stride: [block; 2], ..Window::new(kernel) };
-        let groups = if own[2] == common[2] { own[2] } else { 1 };
-        let reads: &[f64] = if groups == own[2] && own[2] == common[2] { &[1.0] } else { &GREY };
-        let inside = |axis: usize, k: usize| (first[axis]..first[axis] + block).contains(&k);
-        let mut weight = Vec::new();
-        for scale in &normalisation.scale {
-            for share in reads {
-                for y in 0..kernel[0] {
-                    for x in 0..kernel[1] {
-                        let mean = share * scale / (block * block) as f64;
-                        weight.push(if inside(0, y) && inside(1, x) { mean as f32 } else { 0.0 });
-                    }
-                }
-            }
-        }
-        let bias = normalisation.shift.iter().map(|&s| s as f32).collect();
-        Op::Conv(Conv { out_channels: own[2], in_channels: common[2], groups, window, weight, bias })
+        let adapt = Adapt { block, first, size: [own[0], own[1]], grey: own[2] != common[2] };
+        (common != own).then_some(Op::Adapt(adapt))
     }
 
     /// A sample of the source, `[H, W, C]`, as a sample of the common input.
@@ -127,30 +98,26 @@ mod tests {
     use crate::exec::{Batch, Network};
     use crate::ir::{Graph, NodeId, Shape};
 
-    /// What a branch sees of a sample of its own source.
+    /// What a branch sees of a sample of its own source: its very pixels.
     fn seen(own: [usize; 3], common: [usize; 3]) {
-        let sample: Vec<u8> = (0..own.iter().product::<usize>()).map(|i| (i * 37 % 251) as u8).collect();
-        let channels = own[2];
-        let normalisation = Affine {
-            scale: (0..channels).map(|c| 0.01 + c as f64 * 0.002).collect(),
-            shift: (0..channels).map(|c| c as f64 - 0.5).collect(),
-        };
+        let sample: Vec<u8> = (0..own.iter().product::<usize>()).map(|i| (i * 37 % 256) as u8).collect();
         let fit = Fit::new("a", common, own).expect("fits");
         let large = fit.enlarge(&sample);
         let mut graph = Graph::new("x", Shape::new(common[2], common[0], common[1]));
-        graph.push("adapt", fit.op(&normalisation), &[NodeId(0)]).expect("fits");
-        let network_input: Vec<f64> = (0..common[2])
-            .flat_map(|c| large.iter().skip(c).step_by(common[2]).map(|&p| f64::from(p)).collect::<Vec<f64>>())
+        if let Some(op) = fit.op() {
+            graph.push("pixels", op, &[NodeId(0)]).expect("fits");
+        }
+        let seen = graph.output;
+        graph.push("mean", Op::GlobalAvgPool, &[seen]).expect("a vector ends it");
+        let network_input: Vec<f32> = (0..common[2])
+            .flat_map(|c| large.iter().skip(c).step_by(common[2]).map(|&p| f32::from(p)).collect::<Vec<f32>>())
             .collect();
-        graph.push("mean", Op::GlobalAvgPool, &[NodeId(1)]).expect("a vector ends it");
         let input = Batch::new(graph.shape(NodeId(0)), 1, network_input).expect("fits");
-        let acts = Network::<f64>::new(&graph).expect("runs").forward(&input).expect("runs");
-        let got = &acts.get(NodeId(1)).data;
+        let acts = Network::<f32>::new(&graph).expect("runs").forward(&input).expect("runs");
+        let got = &acts.get(seen).data;
         for (i, &p) in sample.iter().enumerate() {
-            let (position, c) = (i / channels, i % channels);
-            let want = f64::from(p) * normalisation.scale[c] + normalisation.shift[c];
-            let got = got[c * own[0] * own[1] + position];
-            assert!((got - want).abs() < 1e-5, "{own:?} in {common:?}: {got} for {want}");
+            let (position, c) = (i / own[2], i % own[2]);
+            assert!((got[c * own[0] * own[1] + position] - f32::from(p)).abs() <= 0.0, "{own:?} in {common:?}");
         }
     }
 

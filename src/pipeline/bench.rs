@@ -187,5 +187,6 @@ pub(super) fn words(op: &Op) -> String {
         Op::Grouped(grouped) => windowed("grouped", &grouped.conv.window),
         Op::Gate(_) => "gate".into(),
         Op::Flatten => "flatten".into(),
+        Op::Adapt(_) => "adapt".into(),
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn extend(old: &Source, from: &[From]) -> Result<Source> {
     let own = branches(&new, &sources, old.head_scale)?;
     let count = old.parts.len();
     let Joined { graph, before, .. } =
-        assemble::extend(shape(&contract), &old.graph, count, grown.alone(), &named(&new, &own))?;
+        assemble::extend(shape(&contract), &old.graph, count, grown.op(), &named(&new, &own))?;
     let kept = || old.parts.iter().map(|p| Part { fits: [&p.fits[..], &[grown]].concat(), fixed: true, ..p.clone() });
     let parts: Vec<Part> = kept().chain(new).collect();
 

@@ -89,12 +89,9 @@ pub struct Part {
 
 impl Part {
     /// What its branch makes of the common input.
-    pub(super) fn input(&self) -> Op {
-        let normalisation = normalisation(&self.case.input);
-        match self.fits.first() {
-            Some(fit) => fit.op(&normalisation),
-            None => Op::Affine(normalisation),
-        }
+    pub(super) fn input(&self) -> Vec<Op> {
+        let pixels = self.fits.first().and_then(Fit::op);
+        pixels.into_iter().chain([Op::Affine(normalisation(&self.case.input))]).collect()
     }
 
     /// A sample of its case as one of the common input.

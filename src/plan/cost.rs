@@ -57,6 +57,7 @@ pub fn form(op: &Op, kernel: Kernel) -> &'static str {
         (Op::Grouped(_), _) => "grouped",
         (Op::Gate(_), _) => "gate",
         (Op::Flatten, _) => "flatten",
+        (Op::Adapt(_), _) => "adapt",
         (Op::Conv(_) | Op::Depthwise(_) | Op::Add(_), special) => special.name(),
     }
 }
@@ -100,6 +101,7 @@ pub fn features(program: &Program, layer: &Layer, kernel: Kernel) -> [f64; FEATU
         (Op::Depthwise(Conv { window, .. }) | Op::MaxPool(window), _) => pooled(window),
         (Op::Dense(_), _) => [macs, values, 1, 0, 0],
         (Op::Add(_) | Op::Lookup(_) | Op::Gate(_) | Op::Flatten, _) => [values, 1, 0, 0, 0],
+        (Op::Adapt(adapt), _) => [adapt.block * adapt.block * output.h * output.w * input.c, values, 1, 0, 0],
         (Op::Concat, _) => [values, positions * layer.inputs.len(), 1, 0, 0],
         (Op::AvgPool(pool), _) => pooled(&pool.window),
     };

@@ -91,6 +91,7 @@ pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) ->
                     | Op::MaxPool(_)
                     | Op::AvgPool(_)
                     | Op::Concat
+                    | Op::Adapt(_)
                     | Op::Flatten,
                     InPlace::First | InPlace::Last | InPlace::Never,
                 ) => None,

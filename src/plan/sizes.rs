@@ -78,7 +78,7 @@ fn layer_bytes(op: &Op) -> LayerBytes {
         Op::AvgPool(pool) => LayerBytes { weights: 0, tables: requant_bytes(&pool.requant) },
         Op::Lookup(table) => LayerBytes { weights: 0, tables: table.len() },
         Op::Gate(gate) => LayerBytes { weights: 0, tables: requant_bytes(&gate.requant) },
-        Op::Add(_) | Op::MaxPool(_) | Op::Concat | Op::Flatten => LayerBytes::default(),
+        Op::Add(_) | Op::MaxPool(_) | Op::Concat | Op::Flatten | Op::Adapt(_) => LayerBytes::default(),
     }
 }
 

@@ -192,6 +192,22 @@ pub struct AvgPool {
     pub requant: Requant,
 }
 
+/// Pixels at another size or in grey, see `fratc_runtime::adapt::Adapt`. Both tensors hold `pixel − 128`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adapt {
+    /// Side of the blocks of pixels whose mean is taken.
+    pub block: usize,
+    /// Row and column where the first block begins.
+    pub first: [usize; 2],
+    /// Whether red, green and blue become grey.
+    pub grey: bool,
+}
+
+impl Adapt {
+    /// Largest side of a block: sums stay far below 2³².
+    pub const LARGEST_BLOCK: usize = 16;
+}
+
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
@@ -217,6 +233,8 @@ pub enum Op {
     Gate(Gate),
     /// A map as a vector in channel-major order.
     Flatten,
+    /// Means over blocks of pixels.
+    Adapt(Adapt),
 }
 
 /// One layer: one kernel call.
@@ -307,7 +325,14 @@ impl Program {
             Op::Conv(conv) | Op::Depthwise(conv) => (out.h * out.w * conv.weights.len()) as u64,
             Op::Dense(dense) => dense.weights.len() as u64,
             Op::Grouped(grouped) => (out.h * out.w * grouped.conv.weights.len()) as u64,
-            Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Lookup(_) | Op::Gate(_) | Op::Flatten => 0,
+            Op::Add(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Concat
+            | Op::Lookup(_)
+            | Op::Gate(_)
+            | Op::Flatten
+            | Op::Adapt(_) => 0,
         }
     }
 

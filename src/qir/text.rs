@@ -61,6 +61,7 @@ impl Op {
             Op::Grouped(_) => "grouped",
             Op::Gate(_) => "gate",
             Op::Flatten => "flatten",
+            Op::Adapt(_) => "adapt",
         }
     }
 }
@@ -85,6 +86,7 @@ fn write_attributes(op: &Op, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write_conv(&grouped.conv, f)
         }
         Op::Gate(gate) => write_requant(&gate.requant, f),
+        Op::Adapt(adapt) => write!(f, " block={} first={:?} grey={}", adapt.block, adapt.first, adapt.grey),
         Op::Concat | Op::Lookup(_) | Op::Flatten => Ok(()),
     }
 }

@@ -26,8 +26,8 @@ use std::collections::BTreeSet;
 
 use crate::diag::{Diag, Result};
 use crate::qir::{
-    Add, AvgPool, Bias, Conv, Dense, Grouped, Hwc, InputKind, Layer, Op, PadValue, Program, Quant, Reject, Requant,
-    Window,
+    Adapt, Add, AvgPool, Bias, Conv, Dense, Grouped, Hwc, InputKind, Layer, Op, PadValue, Program, Quant, Reject,
+    Requant, TensorId, Window,
 };
 
 /// Values in the largest tensor: more never fits a microcontroller, and offsets stay far from overflow.
@@ -168,7 +168,8 @@ impl Program {
             | Op::MaxPool(_)
             | Op::AvgPool(_)
             | Op::Lookup(_)
-            | Op::Flatten => 1..=1,
+            | Op::Flatten
+            | Op::Adapt(_) => 1..=1,
         };
         if !count.contains(&layer.inputs.len()) {
             return Diag::new("qir/input-count", format!("{} has a wrong number of inputs", layer.op.name()))
@@ -269,6 +270,7 @@ impl Program {
                 // |q − zero point| ≤ 255 on both sides.
                 check_bound(255 * 255, gate.requant.shift)
             }
+            Op::Adapt(adapt) => check_adapt(*adapt, input, output, self.pixels(layer.inputs[0]), out.quant),
             Op::Flatten => {
                 check_not_raw(raw, "a flattening")?;
                 check_same_shape(Hwc { h: 1, w: 1, c: input.len() }, output)?;
@@ -276,6 +278,35 @@ impl Program {
             }
         }
     }
+}
+
+impl Program {
+    /// Whether a tensor's values stand for `q + 128`: raw pixels, or a scale of 1 from −128 on.
+    fn pixels(&self, id: TensorId) -> bool {
+        if id == self.input() { self.input_kind == InputKind::U8 } else { is_pixels(self.tensor(id).quant) }
+    }
+}
+
+fn is_pixels(quant: Quant) -> bool {
+    quant.scale.total_cmp(&1.0).is_eq() && quant.zero_point == -128
+}
+
+fn check_adapt(adapt: Adapt, input: Hwc, output: Hwc, reads_pixels: bool, quant: Quant) -> Result<()> {
+    let Adapt { block, first, grey } = adapt;
+    if !reads_pixels || !is_pixels(quant) {
+        return Diag::new("qir/adapt", "only pixels are brought to another size")
+            .expected("u8 input, or a scale of 1 and a zero point of -128", quant.scale)
+            .err();
+    }
+    let ends = |axis: usize, size: usize| block.checked_mul(size).and_then(|s| s.checked_add(first[axis]));
+    let inside = ends(0, output.h).is_some_and(|h| h <= input.h) && ends(1, output.w).is_some_and(|w| w <= input.w);
+    let channels = if grey { (input.c, output.c) == (3, 1) } else { input.c == output.c };
+    if inside && channels && (1..=Adapt::LARGEST_BLOCK).contains(&block) {
+        return Ok(());
+    }
+    Diag::new("qir/adapt", "the part to bring to another size does not lie in the input")
+        .expected(input, format!("{output} of blocks of {block} from {first:?}"))
+        .err()
 }
 
 /// Whether `name` can name a crate and, with `-` as `_`, a module.

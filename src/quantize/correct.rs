@@ -65,7 +65,14 @@ pub(super) fn correct_biases(
                     *bias = moved(*bias, means[o] / unit - mean, room);
                 }
             }
-            Op::Add(_) | Op::Gate(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => {}
+            Op::Add(_)
+            | Op::Gate(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Concat
+            | Op::Flatten
+            | Op::Lookup(_)
+            | Op::Adapt(_) => {}
         }
         tensors[layer.output.index()] = run_all(program, &layer, &tensors, chosen.len())?;
         for &id in &layer.inputs {

@@ -42,6 +42,11 @@ impl InputMap {
         Self { slope, offset }
     }
 
+    /// That of raw pixels that mean themselves.
+    pub(super) fn pixels(channels: usize) -> Self {
+        Self { slope: vec![1.0; channels], offset: vec![128.0; channels] }
+    }
+
     /// The map followed by a per-channel affine.
     #[must_use]
     pub fn then(&self, affine: &Affine) -> Self {

@@ -25,6 +25,7 @@ pub(super) fn function(op: &Op) -> Option<Box<dyn Fn(f64) -> f64>> {
         | Op::GlobalAvgPool
         | Op::Flatten
         | Op::Pad(_)
+        | Op::Adapt(_)
         | Op::Softmax => None,
     }
 }

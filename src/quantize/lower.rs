@@ -6,14 +6,14 @@ use crate::ir::op::Op as Float;
 use crate::ir::{NodeId, Shape};
 use crate::qir::{self, Hwc, Layer, Op, Program, Provenance, Quant, Tensor, TensorId};
 use crate::quantize::add::lower_add;
-use crate::quantize::fold_input::Reader;
+use crate::quantize::fold_input::{InputMap, Reader};
 use crate::quantize::fuse::Stage;
 use crate::quantize::gate::lower_gate;
 use crate::quantize::linear::{Place, lower_conv, lower_dense, lower_window};
 use crate::quantize::lookup::{function, table};
 use crate::quantize::pad::lower_pad;
 use crate::quantize::pool::{global_window, lower_avg_pool};
-use crate::quantize::prepare::Prepared;
+use crate::quantize::prepare::{Prepared, is_adapted};
 use crate::quantize::ranges::Ranges;
 
 /// What a program carries beside its layers.
@@ -129,6 +129,13 @@ impl Builder<'_> {
             Float::MaxPool(pool) => Op::MaxPool(lower_window(&pool.window)),
             Float::Concat => Op::Concat,
             Float::Flatten => Op::Flatten,
+            Float::Adapt(adapt) => {
+                let raw = |map: InputMap| map == InputMap::pixels(input.c);
+                if !prepared.raw(source).map_or_else(|| is_adapted(&prepared.graph, source), raw) {
+                    return unexpected(&node.name, &node.op);
+                }
+                Op::Adapt(qir::Adapt { block: adapt.block, first: adapt.first, grey: adapt.grey })
+            }
             other => match function(other) {
                 Some(function) => Op::Lookup(table(function.as_ref(), self.quant(source)?, quant)),
                 None => return unexpected(&node.name, other),
@@ -151,9 +158,13 @@ impl Builder<'_> {
 
     fn tensor(&self, id: NodeId) -> Result<TensorId> {
         let id = self.stored(id);
-        if self.prepared.raw(id).is_some() {
-            return Ok(TensorId(0));
-        }
+        let node = self.prepared.graph.node(id);
+        let below = node.inputs.first().filter(|below| is_adapted(&self.prepared.graph, **below));
+        let id = match (&node.op, below) {
+            (Float::Affine(_), Some(&below)) => below,
+            _ if self.prepared.raw(id).is_some() => return Ok(TensorId(0)),
+            _ => id,
+        };
         self.ids[id.index()].map_or_else(|| unexpected(&self.prepared.graph.node(id).name, &Float::Input), Ok)
     }
 

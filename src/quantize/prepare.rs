@@ -35,6 +35,9 @@ impl Prepared {
         match &node.op {
             Op::Input => Some(self.input.clone()),
             Op::Affine(affine) if node.inputs[0] == self.graph.input() => Some(self.input.then(affine)),
+            Op::Affine(affine) if is_adapted(&self.graph, node.inputs[0]) => {
+                Some(InputMap::pixels(affine.scale.len()).then(affine))
+            }
             _ => None,
         }
     }
@@ -68,13 +71,18 @@ pub(super) fn prepare(graph: &Graph, input: InputMap) -> Result<Prepared> {
     Ok(Prepared { graph, moves, input })
 }
 
-/// Which nodes are views of the input: affines on it whose readers can all fold them.
+/// Whether the node holds whole pixel values, as the raw input does.
+pub(super) fn is_adapted(graph: &Graph, id: NodeId) -> bool {
+    matches!(graph.node(id).op, Op::Adapt(_))
+}
+
+/// Which nodes are views of the input: affines on it, or on pixels adapted from it, whose readers can all fold them.
 fn views(graph: &Graph) -> Vec<bool> {
     let consumers = graph.consumers();
     let is_view = |id: NodeId| {
         let node = graph.node(id);
         matches!(node.op, Op::Affine(_))
-            && node.inputs[0] == graph.input()
+            && (node.inputs[0] == graph.input() || is_adapted(graph, node.inputs[0]))
             && id != graph.output
             && consumers[id.index()].iter().all(|&reader| folds(graph, &consumers, reader))
     };
@@ -86,6 +94,7 @@ fn views(graph: &Graph) -> Vec<bool> {
 fn folds(graph: &Graph, consumers: &[Vec<NodeId>], id: NodeId) -> bool {
     match &graph.node(id).op {
         Op::Conv(_) | Op::Dense(_) | Op::Affine(_) => true,
+        Op::Adapt(_) => true,
         // Borders of another value become layers of their own.
         Op::Pad(pad) => pad.value == 0.0,
         Op::Flatten => {

@@ -12,7 +12,7 @@ use crate::qir::Quant;
 use crate::quantize::fold_input::InputMap;
 use crate::quantize::fuse::{Stage, passes_through};
 use crate::quantize::histogram::{Extent, Histogram, full_quant};
-use crate::quantize::prepare::Prepared;
+use crate::quantize::prepare::{Prepared, is_adapted};
 
 /// Scale and zero point of every stored tensor, by node; nodes that are not stored have none.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,7 +108,8 @@ pub(super) fn calibrate(
         .collect();
     let mut quants = vec![None; graph.nodes.len()];
     for &id in &nodes {
-        quants[id.index()] = shared[roots[id.index()].index()];
+        let pixels = Quant { scale: 1.0, zero_point: -128 };
+        quants[id.index()] = if is_adapted(graph, id) { Some(pixels) } else { shared[roots[id.index()].index()] };
     }
     Ok(Ranges { quants })
 }

@@ -77,6 +77,10 @@ pub fn run_layer(program: &Program, layer: &Layer, inputs: &[Values<'_>]) -> Vec
                 rt::gate::gate(&views::gate(op), features, gate, &mut out);
             }
         }
+        Op::Adapt(op) => {
+            let kernel = views::adapt(*op, input, output);
+            for_values!(first, x => rt::adapt::adapt(&kernel, x, &mut out));
+        }
         Op::Flatten => {
             if let Values::I8(x) = first {
                 rt::flatten::flatten(x, input.c, &mut out);

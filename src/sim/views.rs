@@ -2,7 +2,7 @@
 
 use fratc_runtime as rt;
 
-use crate::qir::{Add, AvgPool, Bias, Conv, Dense, Gate, Grouped, Hwc, PadValue, Requant, Window};
+use crate::qir::{Adapt, Add, AvgPool, Bias, Conv, Dense, Gate, Grouped, Hwc, PadValue, Requant, Window};
 
 /// A shape.
 pub fn hwc(shape: Hwc) -> rt::shape::Hwc {
@@ -84,6 +84,12 @@ pub fn grouped(op: &Grouped, input: Hwc, output: Hwc) -> rt::grouped::Grouped<'_
 /// A gate.
 pub fn gate(op: &Gate) -> rt::gate::Gate<'_> {
     rt::gate::Gate { zero_points: op.zero_points, requant: requant(&op.requant) }
+}
+
+/// Means over blocks of pixels between tensors of these shapes.
+pub fn adapt(op: Adapt, input: Hwc, output: Hwc) -> rt::adapt::Adapt {
+    let Adapt { block, first, grey } = op;
+    rt::adapt::Adapt { input: hwc(input), output: hwc(output), block, first, grey }
 }
 
 /// A fully connected layer.

@@ -92,7 +92,7 @@ fn a_larger_input_leaves_the_assembly_as_it_was() {
     let (Some(grey), Some(color)) = (shared("cases/cnn_fmnist.toml"), shared("cases/vgg_cifar.toml")) else { return };
     let dir = tempfile::tempdir().expect("temporary folder");
     let (set, more) = (dir.path().join("set.assembly"), dir.path().join("more.assembly"));
-    let keep = ["--keep", "0.25", "--no-refit"];
+    let keep = ["--keep", "0.125", "--no-refit"];
     done(&[&["assemble", text(&grey), "--classes", "8,1", "--out", text(&set)], &keep[..]].concat());
     let ship = format!("{}:ship", text(&color));
     done(&[&["add-class", text(&set), "--from", &ship, "--out", text(&more)], &keep[..]].concat());
@@ -106,6 +106,14 @@ fn a_larger_input_leaves_the_assembly_as_it_was() {
     for (before, after) in before.iter().zip(&after) {
         assert_eq!(before[..], after[..2], "the logits of what was there");
     }
+    let out = dir.path().join("three");
+    let place = ["--target", "qemu-m4", "--verify-samples", "3", "--out", text(&out)];
+    let crate_of = done(&[&["build", text(&more)], &place[..]].concat());
+    for run in [&crate_of["verify"]["host"], &crate_of["verify"]["qemu"]] {
+        assert!(run.is_null() || run["mismatches"] == 0, "{run}");
+    }
+    let layers = fs::read_to_string(out.join("src/layers.rs")).expect("the crate");
+    assert!(layers.contains("adapt::adapt(&LAYER, x, y);") && layers.contains("grey: true"), "{layers}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::programs::{self, Pattern};
 
 /// A target for each program, so that every shipped QEMU core is built for.
-const TARGETS: [&str; 7] = ["qemu-m0", "qemu-m3", "qemu-m4", "qemu-m7", "qemu-m33", "qemu-m55", "qemu-m0"];
+const TARGETS: [&str; 8] = ["qemu-m0", "qemu-m3", "qemu-m4", "qemu-m7", "qemu-m33", "qemu-m55", "qemu-m0", "qemu-m4"];
 
 fn options(program: &Program) -> Options {
     let mut pattern = Pattern::new(99);
@@ -353,6 +353,6 @@ fn single_multiplier(op: &Op) -> bool {
         Op::AvgPool(pool) => pool.requant.multipliers.len() == 1,
         Op::Grouped(grouped) => grouped.conv.requant.multipliers.len() == 1,
         Op::Gate(gate) => gate.requant.multipliers.len() == 1,
-        Op::Add(_) | Op::MaxPool(_) | Op::Concat | Op::Lookup(_) | Op::Flatten => false,
+        Op::Add(_) | Op::MaxPool(_) | Op::Concat | Op::Lookup(_) | Op::Flatten | Op::Adapt(_) => false,
     }
 }

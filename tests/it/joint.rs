@@ -158,7 +158,7 @@ fn each_branch_folds_its_own_normalisation_into_integers() {
         Affine { scale: vec![2.0 / 255.0; 3], shift: vec![-1.0; 3] },
     ];
     let names = ["a", "b", "c"];
-    let branch = |i: usize| Branch { name: names[i], graph: &nets[i], input: Op::Affine(inputs[i].clone()) };
+    let branch = |i: usize| Branch { name: names[i], graph: &nets[i], input: vec![Op::Affine(inputs[i].clone())] };
     let joined = join(Shape::new(3, 9, 8), &[branch(0), branch(1), branch(2)]).expect("joins");
     let contract = InputContract::new(InputKind::U8, [9, 8, 3], 1.0);
     let samples = Samples::random(&contract, 48, 3);

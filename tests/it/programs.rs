@@ -4,8 +4,8 @@
 //! `i8`. They are not trained: what counts is that every path of kernels, planner and emitter runs.
 
 use fratc::qir::{
-    Add, AvgPool, Bias, Conv, Dense, Gate, Grouped, Hwc, InputKind, Layer, Op, PadValue, Program, Provenance, Quant,
-    Requant, Tensor, TensorId, Window,
+    Adapt, Add, AvgPool, Bias, Conv, Dense, Gate, Grouped, Hwc, InputKind, Layer, Op, PadValue, Program, Provenance,
+    Quant, Requant, Tensor, TensorId, Window,
 };
 
 /// A 32-bit linear congruential generator (Numerical Recipes); the high bits are used.
@@ -180,6 +180,20 @@ impl Builder {
     fn flatten(&mut self, name: &str, input: TensorId) -> TensorId {
         let tensor = self.program.tensor(input).clone();
         self.push(name, Op::Flatten, &[input], Hwc { h: 1, w: 1, c: tensor.shape.len() }, tensor.quant)
+    }
+
+    /// Means of `block` × `block` pixels from row and column `first`; one channel if `grey`.
+    fn adapt(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        block: usize,
+        first: [usize; 2],
+        [h, w, c]: [usize; 3],
+    ) -> TensorId {
+        let grey = c != self.shape(input).c;
+        let quant = Quant { scale: 1.0, zero_point: -128 };
+        self.push(name, Op::Adapt(Adapt { block, first, grey }), &[input], Hwc { h, w, c }, quant)
     }
 
     fn zero_point(&self, input: TensorId) -> i8 {
@@ -374,6 +388,22 @@ pub fn gated() -> Program {
     b.finish(x, &["north", "east", "south", "west"])
 }
 
+/// Two branches that see a colour image smaller, one of them in grey and twice.
+pub fn adapted() -> Program {
+    let mut b = Builder::new("adapted", 9, InputKind::U8, [13, 12, 3]);
+    let grey = b.adapt("grey", TensorId(0), 2, [1, 2], [6, 5, 1]);
+    let x = b.conv("conv1", grey, 6, square(3, 1, 1), true);
+    let one = b.avg_pool("mean1", x, Window { kernel: [6, 5], ..square(1, 1, 0) }, &[30.0]);
+    let small = b.adapt("small", TensorId(0), 3, [0, 0], [4, 4, 3]);
+    let smaller = b.adapt("smaller", small, 1, [1, 0], [3, 3, 3]);
+    let x = b.conv("conv2", smaller, 6, square(3, 1, 1), true);
+    let other = b.avg_pool("mean2", x, square(3, 1, 0), &[9.0]);
+    b.program.tensors[other.index()].quant = b.program.tensor(one).quant;
+    let x = b.concat("concat", &[one, other]);
+    let x = b.dense("fc", x, 3, false);
+    b.finish(x, &["near", "far", "none"])
+}
+
 /// The shapes of MLPerf Tiny's ResNet-8 on CIFAR-10: 12.5 M multiply-accumulates. Too large for a snapshot.
 pub fn resnet8() -> Program {
     let mut b = Builder::new("resnet8", 7, InputKind::U8, [32, 32, 3]);
@@ -394,5 +424,5 @@ pub fn resnet8() -> Program {
 
 /// All of them but the large one.
 pub fn all() -> Vec<Program> {
-    vec![plain(), residual(), separable(), branches(), features(), border(), gated()]
+    vec![plain(), residual(), separable(), branches(), features(), border(), gated(), adapted()]
 }

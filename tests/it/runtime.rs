@@ -2,6 +2,7 @@
 //!
 //! The reference asks for each tap by its coordinates and rounds by wide division. Cases come from a fixed seed.
 
+use fratc_runtime::adapt::{Adapt, adapt};
 use fratc_runtime::add::{Add, add, add_in_place, add_in_place_second};
 use fratc_runtime::argmax::argmax;
 use fratc_runtime::avg_pool::{AvgPool, avg_pool};
@@ -394,6 +395,41 @@ proptest! {
     }
 
     #[test]
+    fn adapt_is_the_rounded_mean_in_i64(
+        (grey, c, block, size, first, more, x) in
+            (any::<bool>(), 1..=4_usize, 1..=5_usize, [1..=5_usize, 1..=5], [0..=3_usize, 0..=3], [0..=3_usize, 0..=3])
+            .prop_flat_map(|(grey, c, block, size, first, more)| {
+                let c = if grey { 3 } else { c };
+                let [h, w] = [0, 1].map(|axis| first[axis] + block * size[axis] + more[axis]);
+                (Just(grey), Just(c), Just(block), Just(size), Just(first), Just([h, w]), values(h * w * c))
+            })
+    ) {
+        let input = Hwc { h: more[0], w: more[1], c };
+        let output = Hwc { h: size[0], w: size[1], c: if grey { 1 } else { c } };
+        let layer = Adapt { input, output, block, first, grey };
+        let shares: &[i64] = if grey { &[38, 75, 15] } else { &[1] };
+        let mut want = Vec::new();
+        for [y, x0] in grid(size) {
+            for channel in 0..output.c {
+                let (mut sum, mut divisor) = (0_i64, 0_i64);
+                for [dy, dx] in grid([block, block]) {
+                    for (k, share) in shares.iter().enumerate() {
+                        let at = [first[0] + y * block + dy, first[1] + x0 * block + dx];
+                        let from = if grey { k } else { channel };
+                        sum += share * (i64::from(x[(at[0] * input.w + at[1]) * c + from]) + 128);
+                        divisor += share;
+                    }
+                }
+                // Twice the mean and a half, rounded down, halved: half up without the kernel's formula.
+                want.push(((2 * sum + divisor).div_euclid(2 * divisor) - 128) as i8);
+            }
+        }
+        for got in both(&x, output.h * output.w * output.c, |x, out| adapt(&layer, x, out), |x, out| adapt(&layer, x, out)) {
+            prop_assert_eq!(&got, &want);
+        }
+    }
+
+    #[test]
     fn concat_puts_every_channel_in_its_place(positions in 1..12_usize, channels in vec(1..6_usize, 1..4)) {
         let total = channels.iter().sum::<usize>();
         let mut out = vec![0; positions * total];
@@ -467,6 +503,9 @@ where
     add_in_place(&sum, out, q);
     add_in_place_second(&sum, q, out);
     lookup(&[1; 256], x, out);
+    for grey in [false, true] {
+        adapt(&Adapt { input, output, block: dims[6] % 5, first: pair(8), grey }, x, out);
+    }
 }
 
 proptest! {

@@ -60,6 +60,7 @@ fn of<T: shape::Element>(x: &[T], q: &[i8], words: &[i32], classes: &[u8], out: 
     dsp::depthwise::depthwise(&layer, q, out, any(&mut [0_i8; 300]));
     dense::dense(&dense::Dense { weights: q, bias: words, requant }, x, out);
     max_pool::max_pool(&max_pool::MaxPool { input, output, window }, x, out);
+    adapt::adapt(&adapt::Adapt { input, output, block: input.w, first: window.pad, grey: input.c == 3 }, x, out);
     avg_pool::avg_pool(&avg_pool::AvgPool { input, output, window, input_zero_point: any(3), requant }, x, out);
     if let Ok(table) = q.try_into() {
         lookup::lookup(table, x, out);

@@ -23,10 +23,11 @@ fn test_programs_are_valid_and_hold_every_operation() {
                 Op::Grouped(_) => "grouped",
                 Op::Gate(_) => "gate",
                 Op::Flatten => "flatten",
+                Op::Adapt(_) => "adapt",
             });
         }
     }
-    assert_eq!(seen.len(), 11, "{seen:?}");
+    assert_eq!(seen.len(), 12, "{seen:?}");
 }
 
 /// A test program whose tensors sit at a clamp would hide kernel faults.

@@ -56,6 +56,7 @@ pub(super) fn prepare(op: &Op, input: Shape, out: Shape, device: &Device) -> Res
             let taps = Taps::new(&pool.window, input, out, device)?;
             Prepared::AvgPool(taps, pool::shares(pool, input, out, device)?)
         }
+        Op::Adapt(_) => candle_core::bail!("networks joined behind one input run on the default engine only"),
         Op::Input
         | Op::Relu
         | Op::Clip(_)

@@ -3,6 +3,7 @@
 //! A function holds its layer's constants as statics, in the order in which the kernel's struct names them, and
 //! makes one kernel call. Constants of more than one value are files under `weights/`.
 
+mod adapt;
 mod add;
 mod avg_pool;
 mod concat;
@@ -232,6 +233,7 @@ pub(super) fn function(context: &Context<'_>) -> Function {
         Op::Grouped(grouped) => grouped::grouped(context, grouped),
         Op::Gate(gate) => gate::gate(context, gate),
         Op::Flatten => flatten::flatten(context),
+        Op::Adapt(adapt) => adapt::adapt(context, adapt),
     }
 }
 

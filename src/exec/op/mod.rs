@@ -4,6 +4,7 @@
 //! from the gradient with respect to the result; `backward_params` the gradient of weights and biases.
 
 mod activation;
+mod adapt;
 mod add;
 mod affine;
 mod avg_pool;
@@ -64,6 +65,7 @@ pub(super) fn prepare<T: Float>(op: &Op) -> Result<Prepared<T>> {
         | Op::GlobalAvgPool
         | Op::Flatten
         | Op::Pad(_)
+        | Op::Adapt(_)
         | Op::Softmax => Ok(Prepared::None),
     }
 }
@@ -86,6 +88,7 @@ pub(super) fn forward<T: Float>(op: &Op, prepared: &Prepared<T>, out: Shape, inp
         (Op::GlobalAvgPool, _) => global_pool::forward(x),
         (Op::Flatten, _) => flatten::forward(x),
         (Op::Pad(pad), _) => pad::forward(*pad, out, x),
+        (Op::Adapt(adapt), _) => adapt::forward(adapt, out, x),
         (Op::Softmax, _) => softmax::forward(x),
         (Op::Input | Op::Conv(_) | Op::Dense(_) | Op::Affine(_), _) => return Err(unprepared(op)),
     })
@@ -117,6 +120,7 @@ pub(super) fn backward<T: Float>(
         (Op::GlobalAvgPool, _) => global_pool::backward(x.shape, grad),
         (Op::Flatten, _) => flatten::backward(x.shape, grad),
         (Op::Pad(pad), _) => pad::backward(*pad, x.shape, grad),
+        (Op::Adapt(adapt), _) => adapt::backward(adapt, x.shape, grad),
         (Op::Softmax, _) => softmax::backward(output, grad),
         (Op::Input | Op::Conv(_) | Op::Dense(_) | Op::Affine(_), _) => return Err(unprepared(op)),
     })
@@ -148,6 +152,7 @@ pub(super) fn backward_params<T: Float>(
         | Op::GlobalAvgPool
         | Op::Flatten
         | Op::Pad(_)
+        | Op::Adapt(_)
         | Op::Softmax => Ok(None),
     }
 }

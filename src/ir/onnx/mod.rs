@@ -147,6 +147,33 @@ impl Writer<'_> {
                 self.node(id, "Pad", vec![x, pads, value], Vec::new());
                 vector = false;
             }
+            Op::Adapt(adapt) => {
+                let x = self.map(node.inputs[0]);
+                let input = self.graph.shape(node.inputs[0]);
+                // Windows that reach over all that is left of the input, with shares where the block is.
+                let kernel = [input.h - adapt.block * (adapt.size[0] - 1), input.w - adapt.block * (adapt.size[1] - 1)];
+                let inside = |axis: usize, k: usize| (adapt.first[axis]..adapt.first[axis] + adapt.block).contains(&k);
+                let mut weights = Vec::new();
+                for _ in 0..node.shape.c {
+                    for &share in adapt.shares() {
+                        for i in 0..kernel[0] * kernel[1] {
+                            let counts = inside(0, i / kernel[1]) && inside(1, i % kernel[1]);
+                            weights.push(if counts { share as f32 } else { 0.0 });
+                        }
+                    }
+                }
+                let shape = [node.shape.c, adapt.shares().len(), kernel[0], kernel[1]];
+                let weight = self.floats(id, "weight", &shape, &weights);
+                let half = self.floats(id, "half", &[node.shape.c], &vec![(adapt.divisor() / 2) as f32; node.shape.c]);
+                let stride = Window { stride: [adapt.block; 2], ..Window::new(kernel) };
+                let mut attributes = window(&stride, true);
+                attributes.push(Attribute::int("group", node.shape.c));
+                let sum = self.extra(id, "sum", "Conv", vec![x, weight, half], attributes);
+                let divisor = self.floats(id, "divisor", &[], &[adapt.divisor() as f32]);
+                let mean = self.extra(id, "mean", "Div", vec![sum, divisor], Vec::new());
+                self.node(id, "Floor", vec![mean], Vec::new());
+                vector = false;
+            }
             Op::Softmax => self.unary(id, "Softmax", vec![Attribute::int("axis", 1)]),
         }
         self.vectors.push(vector);

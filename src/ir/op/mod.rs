@@ -1,6 +1,7 @@
 //! The closed set of float operations, one file per operator.
 
 mod activation;
+mod adapt;
 mod affine;
 mod concat;
 mod conv;
@@ -10,6 +11,7 @@ mod pad;
 mod pool;
 
 pub use activation::{Clip, HardSigmoid, LeakyRelu};
+pub use adapt::{Adapt, LARGEST_BLOCK};
 pub use affine::Affine;
 pub use conv::{Conv, Window};
 pub use dense::Dense;
@@ -58,6 +60,8 @@ pub enum Op {
     Flatten,
     /// A constant border.
     Pad(Pad),
+    /// Whole pixel values at another size or in grey; only on the input, or on what another of these made of it.
+    Adapt(Adapt),
     /// Softmax over the channels of a vector; only as the output.
     Softmax,
 }
@@ -84,6 +88,7 @@ impl Op {
             Self::GlobalAvgPool => "GlobalAvgPool",
             Self::Flatten => "Flatten",
             Self::Pad(_) => "Pad",
+            Self::Adapt(_) => "Adapt",
             Self::Softmax => "Softmax",
         }
     }
@@ -109,6 +114,7 @@ impl Op {
             Self::GlobalAvgPool => Ok(Shape::vector(one(inputs)?.c)),
             Self::Flatten => Ok(Shape::vector(one(inputs)?.len())),
             Self::Pad(pad) => Ok(pad.infer_shape(one(inputs)?)),
+            Self::Adapt(adapt) => adapt.infer_shape(one(inputs)?),
             Self::Softmax => elementwise::infer_softmax(one(inputs)?),
         }
     }
@@ -123,6 +129,7 @@ impl Op {
             Self::AvgPool(pool) => pool.verify(),
             Self::Clip(clip) => clip.verify(),
             Self::Pad(pad) => pad.verify(),
+            Self::Adapt(adapt) => adapt.verify(),
             Self::LeakyRelu(leaky) => finite("alpha", &[leaky.alpha]),
             Self::HardSigmoid(h) => finite("alpha, beta", &[h.alpha, h.beta]),
             Self::Input

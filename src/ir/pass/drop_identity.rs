@@ -31,6 +31,7 @@ pub(super) fn run(graph: &mut Graph) {
             | Op::HardSwish
             | Op::Add
             | Op::Gate
+            | Op::Adapt(_)
             | Op::Softmax => false,
         };
         if identity {

@@ -88,6 +88,7 @@ fn non_negative(graph: &Graph) -> Vec<bool> {
             | Op::MaxPool(_)
             | Op::AvgPool(_)
             | Op::GlobalAvgPool
+            | Op::Adapt(_)
             | Op::Flatten => all,
             Op::Input | Op::Conv(_) | Op::Dense(_) | Op::Affine(_) => false,
         });

@@ -22,6 +22,7 @@ pub(super) fn open(program: &mut Program) -> bool {
             | Op::AvgPool(_)
             | Op::Concat
             | Op::Flatten
+            | Op::Adapt(_)
             | Op::Lookup(_) => continue,
         };
         let slack = [lowest >= i64::from(*min), highest <= i64::from(*max)];

@@ -29,6 +29,7 @@ pub(super) fn fold(program: &mut Program) -> bool {
             | Op::AvgPool(_)
             | Op::Concat
             | Op::Flatten
+            | Op::Adapt(_)
             | Op::Lookup(_) => false,
         };
     }

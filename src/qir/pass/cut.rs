@@ -59,6 +59,7 @@ fn cut_op(program: &Program, layer: &Layer, kept: &[Vec<bool>]) -> Op {
         | Op::AvgPool(_)
         | Op::Concat
         | Op::Flatten
+        | Op::Adapt(_)
         | Op::Lookup(_)) => op.clone(),
     }
 }

@@ -63,6 +63,7 @@ fn of_layer(program: &Program, layer: &Layer, all: &[Vec<Range>]) -> Vec<Range> 
         }
         Op::Flatten => (0..to.c).map(|f| input[f / (from.h * from.w)]).collect(),
         Op::AvgPool(pool) => avg_pool(pool, input, from, to),
+        Op::Adapt(_) => vec![Range::ANY; to.c],
         Op::MaxPool(_) => input.clone(),
         Op::Concat => layer.inputs.iter().flat_map(|id| all[id.index()].iter().copied()).collect(),
         Op::Lookup(table) => input
@@ -82,7 +83,7 @@ fn clamp(op: &Op) -> impl Fn(i64) -> i8 {
         | Op::Gate(Gate { requant, .. }) => (requant.min, requant.max),
         Op::AvgPool(pool) => (pool.requant.min, pool.requant.max),
         Op::Add(add) => (add.min, add.max),
-        Op::MaxPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => (-128, 127),
+        Op::MaxPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) | Op::Adapt(_) => (-128, 127),
     };
     move |value| value.max(i64::from(min)).min(i64::from(max)) as i8
 }
@@ -105,9 +106,14 @@ pub(super) fn unclamped(program: &Program, layer: &Layer, all: &[Vec<Range>]) ->
             let other = &all[layer.inputs[1].index()];
             input.iter().zip(other).map(|(&a, &b)| of_add(add, a, b)).collect()
         }
-        Op::Grouped(_) | Op::Gate(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => {
-            Vec::new()
-        }
+        Op::Grouped(_)
+        | Op::Gate(_)
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::Concat
+        | Op::Flatten
+        | Op::Lookup(_)
+        | Op::Adapt(_) => Vec::new(),
     }
 }
 

@@ -64,7 +64,14 @@ fn weights(program: &Program) -> usize {
         Op::Conv(conv) | Op::Depthwise(conv) => conv.weights.len(),
         Op::Dense(dense) => dense.weights.len(),
         Op::Grouped(grouped) => grouped.conv.weights.len(),
-        Op::Add(_) | Op::Gate(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => 0,
+        Op::Add(_)
+        | Op::Gate(_)
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::Concat
+        | Op::Flatten
+        | Op::Lookup(_)
+        | Op::Adapt(_) => 0,
     };
     program.layers.iter().map(|layer| of(&layer.op)).sum()
 }

@@ -60,6 +60,7 @@ fn passes_on(program: &Program, layer: &Layer, reach: Range) -> bool {
         | Op::Add(_)
         | Op::Gate(_)
         | Op::AvgPool(_)
+        | Op::Adapt(_)
         | Op::Flatten => false,
     };
     same && from.shape == to.shape
@@ -100,7 +101,7 @@ fn join_producer(op: &mut Op, table: &[i8], bounds: Option<(i8, i8)>) -> bool {
         | Op::Gate(Gate { requant, .. }) => (&mut requant.min, &mut requant.max),
         Op::AvgPool(pool) => (&mut pool.requant.min, &mut pool.requant.max),
         Op::Add(add) => (&mut add.min, &mut add.max),
-        Op::MaxPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) => return false,
+        Op::MaxPool(_) | Op::Concat | Op::Flatten | Op::Lookup(_) | Op::Adapt(_) => return false,
     };
     (*min, *max) = ((*min).clamp(lo, hi), (*max).clamp(lo, hi));
     true

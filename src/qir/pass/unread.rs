@@ -81,7 +81,7 @@ fn read(program: &Program) -> Marks {
                     outputs().for_each(|o| read[id.index()][o] = true);
                 }
             }
-            Op::Grouped(_) | Op::Flatten => {
+            Op::Grouped(_) | Op::Flatten | Op::Adapt(_) => {
                 let any = marks.contains(&true);
                 for mark in input.iter_mut() {
                     *mark |= any;
@@ -127,7 +127,7 @@ fn tie(layer: &Layer, kept: &mut Marks) -> bool {
     match layer.op {
         Op::Conv(_) | Op::Dense(_) => {}
         // All or nothing: groups stay as long as each other, and so do the positions of a channel.
-        Op::Grouped(_) | Op::Flatten => {
+        Op::Grouped(_) | Op::Flatten | Op::Adapt(_) => {
             for id in [layer.inputs[0], layer.output] {
                 kept[id.index()].fill(true);
             }

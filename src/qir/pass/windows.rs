@@ -43,6 +43,7 @@ fn crop_edge(program: &mut Program, index: usize, axis: usize, end: End) -> bool
         | Op::AvgPool(_)
         | Op::Concat
         | Op::Flatten
+        | Op::Adapt(_)
         | Op::Lookup(_) => None,
     };
     let Some(smaller) = smaller else { return false };

@@ -118,6 +118,7 @@ fn words(op: &Op) -> String {
         Op::Grouped(grouped) => sized("grouped", grouped.conv.window.kernel),
         Op::Gate(_) => "gate".into(),
         Op::Flatten => "flatten".into(),
+        Op::Adapt(_) => "adapt".into(),
     }
 }
 
