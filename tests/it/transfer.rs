@@ -24,7 +24,7 @@ fn number(value: &Value) -> f64 {
 fn letters(images: &str, new: &str, body: &str, scratch: &str, more: &[&str]) -> Option<[f64; 4]> {
     let case = shared("cases/dscnn_emnist.toml")?;
     let dir = tempfile::tempdir().expect("temporary folder");
-    let out = dir.path().join("crate");
+    let out = dir.path().join("runes");
     let case = case.to_str().expect("UTF-8");
     let to = format!("{case}:{new}");
     let words = [case, "--classes", body, "--to", &to, "--images", images, "--scratch", scratch, "--target", "qemu-m4"];
@@ -62,7 +62,7 @@ fn what_cannot_be_transferred_says_so() {
     let (Some(grey), Some(color)) = (shared("cases/cnn_fmnist.toml"), shared("cases/vgg_cifar.toml")) else { return };
     let (grey, color) = (grey.to_str().expect("UTF-8"), color.to_str().expect("UTF-8"));
     let dir = tempfile::tempdir().expect("temporary folder");
-    let out = dir.path().join("crate");
+    let out = dir.path().join("runes");
     let place = ["--target", "qemu-m4", "--out", out.to_str().expect("UTF-8")];
     let refused = |to: &str| transfer(&[&[grey, "--to", to], &place[..]].concat()).1;
     assert!(refused(color).contains("transfer/input"));
