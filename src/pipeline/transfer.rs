@@ -188,7 +188,8 @@ fn from_scratch(target: &Source, source: &Source, epochs: usize, seed: u64) -> R
     let head = with_head(&random, source, target.calibration()?, classes)?;
     let mut trained = Vec::new();
     for rate in untrained::RATES {
-        let accuracy = match untrained::train_on(&random, &target.case.input, target.calibration()?, epochs, rate, seed) {
+        let accuracy = match untrained::train_on(&random, &target.case.input, target.calibration()?, epochs, rate, seed)
+        {
             Ok(graph) => accuracy(target, &graph)?,
             Err(diag) if diag.code == "finetune/diverged" => None,
             Err(diag) => return Err(diag),
