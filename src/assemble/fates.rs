@@ -101,6 +101,7 @@ fn fate(graph: &Graph, kept: &Kept, id: NodeId, fates: &[Fate]) -> Result<Fate> 
         | Op::AvgPool(_)
         | Op::Flatten
         | Op::Pad(_)
+        | Op::Adapt(_)
         | Op::Softmax => return dead_end(graph, id),
     })
 }
