@@ -11,7 +11,8 @@ fn main() -> ExitCode {
         eprintln!("usage: large_networks {} FILE.onnx", shapes::NAMES.join("|"));
         return ExitCode::from(2);
     };
-    let written = match shapes::network(name, 1000, 224) {
+    let (classes, side) = shapes::size(name);
+    let written = match shapes::network(name, classes, side) {
         None => Err(format!("unknown network {name}; known are {}", shapes::NAMES.join(", "))),
         Some(graph) => graph.map_err(|e| e.to_string()).and_then(|graph| {
             let bytes = fratc::ir::onnx::to_onnx(&graph, env!("CARGO_PKG_VERSION"));

@@ -1,4 +1,4 @@
-//! Well-known classifiers at 224×224 with random weights: what they look like, not what they know.
+//! Well-known classifiers with random weights: what they look like, not what they know.
 
 use fratc::diag::Result;
 use fratc::ir::op::{Affine, AvgPool, Clip, Conv, Dense, MaxPool, Op, Window};
@@ -7,7 +7,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// Names that [`network`] knows.
-pub const NAMES: [&str; 5] = ["vgg16", "resnet50", "mobilenetv2", "googlenet", "densenet121"];
+pub const NAMES: [&str; 6] = ["vgg16", "resnet50", "mobilenetv2", "googlenet", "densenet121", "resnet20"];
+
+/// Classes, and the side of its square input, that a network is known with.
+pub fn size(name: &str) -> (usize, usize) {
+    if name == "resnet20" { (10, 32) } else { (1000, 224) }
+}
 
 /// The network of that name for `classes` classes and inputs of `side`×`side`, or `None` for an unknown name.
 pub fn network(name: &str, classes: usize, side: usize) -> Option<Result<Graph>> {
@@ -17,6 +22,7 @@ pub fn network(name: &str, classes: usize, side: usize) -> Option<Result<Graph>>
         "mobilenetv2" => mobilenetv2,
         "googlenet" => googlenet,
         "densenet121" => densenet121,
+        "resnet20" => resnet20,
         _ => return None,
     };
     let mut net = Net { graph: Graph::new("x", Shape::new(3, side, side)), random: ChaCha8Rng::seed_from_u64(1) };
@@ -113,6 +119,22 @@ fn resnet50(net: &mut Net) -> Result<NodeId> {
             let y = net.relu(y, width, 3, stride)?;
             let y = net.conv(y, 4 * width, 1, 1, 1, 0.3)?;
             let skip = if block == 0 { net.conv(x, 4 * width, 1, stride, 1, 0.7)? } else { x };
+            let sum = net.push(Op::Add, &[y, skip])?;
+            x = net.push(Op::Relu, &[sum])?;
+        }
+    }
+    net.push(Op::GlobalAvgPool, &[x])
+}
+
+fn resnet20(net: &mut Net) -> Result<NodeId> {
+    let x = net.graph.input();
+    let mut x = net.relu(x, 16, 3, 1)?;
+    for (stage, width) in [16, 32, 64].into_iter().enumerate() {
+        for block in 0..3 {
+            let stride = if block == 0 && stage > 0 { 2 } else { 1 };
+            let y = net.relu(x, width, 3, stride)?;
+            let y = net.conv(y, width, 3, 1, 1, 0.5)?;
+            let skip = if stride == 2 { net.conv(x, width, 1, 2, 1, 0.7)? } else { x };
             let sum = net.push(Op::Add, &[y, skip])?;
             x = net.push(Op::Relu, &[sum])?;
         }

@@ -1,12 +1,14 @@
 //! One attribution, taken apart into the pieces that can run on different machines: the choice of samples, the
 //! sums of each chunk, and adding them up.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::attribute::links::{self, LinkSums};
 use crate::attribute::on_device::{OnDevice, Work};
 use crate::attribute::{
-    Activation, Chunk, Frat, Manifest, Measure, Method, Options, Source, Taylor, contribution, l1, random,
+    Activation, Chunk, Frat, Links, Manifest, Measure, Method, Options, Source, Taylor, contribution, l1, random,
     route_points, select, source,
 };
 use crate::device::{self, Place};
@@ -15,6 +17,12 @@ use crate::exec::{Batch, Network};
 use crate::ir::groups::Groups;
 use crate::ir::{Graph, NodeId};
 use crate::library::{GroupScores, Relevance};
+
+/// Most bytes of links in a table whose links are bounded: about ten classes of VGG-16, 78 of MobileNetV2.
+const LINK_BYTES: usize = 1 << 30;
+
+/// Chunks' sums to hold at once, in bytes, as long as every thread has one.
+const PART_BYTES: usize = 512 << 20;
 
 /// A network, its samples and what to measure on them.
 pub struct Attribution<'a> {
@@ -40,20 +48,32 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// Scores of a batch, and whether they are probabilities.
-    pub(super) fn scores(&self, graph: &Graph, input: Batch<f32>) -> Result<(Batch<f32>, bool)> {
+    /// Scores of `samples` samples, a row each, and whether they are probabilities.
+    pub(super) fn rows(
+        &self,
+        graph: &Graph,
+        samples: usize,
+        input: impl Fn(Range<usize>) -> Result<Batch<f32>> + Sync,
+    ) -> Result<(Vec<Vec<f32>>, bool)> {
         match self {
-            Self::Host(network) => Ok((network.scores(&input)?, graph.logits() != graph.output)),
-            Self::Device(device) => Ok((device.logits(input)?, false)),
+            Self::Host(network) => {
+                Ok((device::host_rows(network, samples, false, input)?, graph.logits() != graph.output))
+            }
+            Self::Device(device) => Ok((device.logits(samples, input)?, false)),
         }
     }
 }
 
-/// What was added up so far.
+/// What was added up so far. Links are added up for one class at a time and kept as shares, so that what is held beside
+/// the table does not grow with the classes.
 pub struct Totals {
     /// Per group, per class, per channel.
     scores: Vec<Vec<Vec<f64>>>,
+    /// The class whose links are added up.
+    class: Option<usize>,
     links: Vec<LinkSums>,
+    /// Per layer, per class; empty rows where nothing was measured or nothing is kept.
+    shares: Vec<Vec<Vec<f32>>>,
 }
 
 impl<'a> Attribution<'a> {
@@ -65,9 +85,9 @@ impl<'a> Attribution<'a> {
         let mut points: Vec<NodeId> = per_group.iter().flatten().copied().collect();
         points.sort_unstable();
         points.dedup();
-        let layers = links::layers(graph, groups, source.classes.len());
+        let layers = links::layers(graph, groups);
         let engine = match device::Network::open(graph, place)? {
-            Some(network) => Engine::Device(OnDevice::new(network, &layers)?),
+            Some(network) => Engine::Device(OnDevice::new(network)),
             None => Engine::Host(Network::new(graph)?),
         };
         Ok(Self { graph, groups, source, place, engine, per_group, points, layers })
@@ -86,10 +106,31 @@ impl<'a> Attribution<'a> {
         self.place
     }
 
-    /// Numbers that the sums of one chunk consist of.
-    pub fn part_len(&self) -> usize {
+    /// Bytes of the links of `classes` classes in the table.
+    pub fn link_bytes(&self, classes: usize) -> usize {
+        size_of::<f32>() * classes * self.layers.iter().map(LinkSums::len).sum::<usize>()
+    }
+
+    /// Whether the table of `manifest`'s work holds links.
+    pub fn keeps_links(&self, manifest: &Manifest) -> bool {
+        let classes = manifest.selected.iter().filter(|samples| !samples.is_empty()).count();
+        match manifest.options.links {
+            Links::Never => false,
+            Links::Always => true,
+            Links::Bounded => self.link_bytes(classes) <= LINK_BYTES,
+        }
+    }
+
+    /// The layers whose links are measured.
+    fn measured(&self, manifest: &Manifest) -> &[LinkSums] {
+        let needed = manifest.options.method == Method::Contribution || self.keeps_links(manifest);
+        if needed { &self.layers } else { &[] }
+    }
+
+    /// Numbers that the sums of one chunk of `manifest` consist of.
+    pub fn part_len(&self, manifest: &Manifest) -> usize {
         let points: usize = self.points.iter().map(|&id| self.graph.shape(id).c).sum();
-        points + self.layers.iter().map(LinkSums::len).sum::<usize>()
+        points + self.measured(manifest).iter().map(LinkSums::len).sum::<usize>()
     }
 
     /// Runs the chunks `numbers` of `manifest` on the current rayon pool and hands their sums to `take`, in the order
@@ -103,15 +144,19 @@ impl<'a> Attribution<'a> {
         take: &mut dyn FnMut(usize, &[f64]) -> Result<()>,
     ) -> Result<()> {
         let chunks = manifest.chunks();
+        let at_once = PART_BYTES / (size_of::<f64>() * self.part_len(manifest)).max(1);
         let network = match &self.engine {
             Engine::Host(network) => network,
             Engine::Device(device) => {
-                let Self { graph, source, points, layers, .. } = self;
-                return device.run(&Work { graph, source, manifest, chunks: &chunks, points, layers }, numbers, take);
+                let Self { graph, source, points, .. } = self;
+                let layers = self.measured(manifest);
+                let work = Work { graph, source, manifest, chunks: &chunks, points, layers, at_once: at_once.max(1) };
+                return device.run(&work, numbers, take);
             }
         };
         let measure = measured(&manifest.options);
-        for wave in numbers.chunks(2 * rayon::current_num_threads()) {
+        let threads = rayon::current_num_threads();
+        for wave in numbers.chunks(at_once.clamp(threads, 2 * threads)) {
             let part = |&number: &usize| self.part(network, manifest, number, &chunks[number], measure.as_deref());
             let parts: Vec<Result<Vec<f64>>> = wave.par_iter().map(part).collect();
             for (&number, part) in wave.iter().zip(parts) {
@@ -133,14 +178,14 @@ impl<'a> Attribution<'a> {
         let samples = self.source.samples.fetch(&manifest.indices(chunk))?;
         manifest.check_samples(number, &samples)?;
         let acts = network.forward(&source::whole(self.graph, self.source.input, &samples)?)?;
-        let mut part = Vec::with_capacity(self.part_len());
+        let mut part = Vec::with_capacity(self.part_len(manifest));
         match measure {
             Some(measure) => {
                 part.extend(measure.chunk(network, &acts, chunk.class, &self.points)?.into_iter().flatten());
             }
             None => part.extend(self.points.iter().flat_map(|&id| vec![0.0; self.graph.shape(id).c])),
         }
-        for layer in &self.layers {
+        for layer in self.measured(manifest) {
             part.extend(layer.chunk(self.graph, &acts));
         }
         Ok(part)
@@ -148,18 +193,25 @@ impl<'a> Attribution<'a> {
 
     /// Nothing added up yet for the classes of `manifest`.
     pub fn totals(&self, manifest: &Manifest) -> Totals {
-        let rows = |channels| vec![vec![0.0; channels]; self.source.classes.len()];
-        let mut links = self.layers.clone();
-        for class in (0..manifest.selected.len()).filter(|&class| !manifest.selected[class].is_empty()) {
-            for layer in &mut links {
-                layer.begin(class);
-            }
+        let classes = self.source.classes.len();
+        let rows = |channels| vec![vec![0.0; channels]; classes];
+        let links = self.measured(manifest).to_vec();
+        Totals {
+            scores: self.groups.groups.iter().map(|g| rows(g.channels)).collect(),
+            class: None,
+            shares: vec![vec![Vec::new(); classes]; links.len()],
+            links,
         }
-        Totals { scores: self.groups.groups.iter().map(|g| rows(g.channels)).collect(), links }
     }
 
-    /// Adds the sums of one of `manifest`'s chunks. The order of the calls decides how the sums are rounded.
+    /// Adds the sums of one of `manifest`'s chunks. The order of the calls, which is that of the chunks, decides how the
+    /// sums are rounded.
     pub fn add(&self, totals: &mut Totals, manifest: &Manifest, chunk: &Chunk, part: &[f64]) {
+        if totals.class != Some(chunk.class) {
+            self.close(totals, manifest);
+            totals.class = Some(chunk.class);
+            totals.links.iter_mut().for_each(LinkSums::begin);
+        }
         let samples = manifest.selected[chunk.class].len() as f64;
         let mut rest = part.iter();
         for &point in &self.points {
@@ -168,15 +220,30 @@ impl<'a> Attribution<'a> {
             }
         }
         for layer in &mut totals.links {
-            layer.add(chunk.class, &mut rest);
+            layer.add(&mut rest);
+        }
+    }
+
+    /// Turns the links of the class that was added up into what is kept of them.
+    fn close(&self, totals: &mut Totals, manifest: &Manifest) {
+        let Some(class) = totals.class.take() else { return };
+        if manifest.options.method == Method::Contribution {
+            let rows = contribution::scores(self.graph, self.groups, &totals.links, class);
+            totals.scores.iter_mut().zip(rows).for_each(|(rows, row)| rows[class] = row);
+        }
+        if self.keeps_links(manifest) {
+            for (layer, shares) in totals.links.iter().zip(&mut totals.shares) {
+                shares[class] = layer.shares();
+            }
         }
     }
 
     /// The table, once every chunk was added.
     ///
     /// Errors: `attribute/not-finite`.
-    pub fn finish(&self, manifest: &Manifest, totals: Totals) -> Result<Relevance> {
-        let Totals { mut scores, links } = totals;
+    pub fn finish(&self, manifest: &Manifest, mut totals: Totals) -> Result<Relevance> {
+        self.close(&mut totals, manifest);
+        let Totals { mut scores, class: _, links, shares } = totals;
         let options = &manifest.options;
         let table: Option<Vec<Vec<f64>>> = match options.method {
             Method::L1 => Some(l1::scores(self.graph, self.groups)),
@@ -184,10 +251,6 @@ impl<'a> Attribution<'a> {
             Method::Frat | Method::Taylor | Method::Activation | Method::Contribution => None,
         };
         for class in options.wanted(self.source.classes.len())? {
-            if options.method == Method::Contribution {
-                let rows = contribution::scores(self.graph, self.groups, &links, class);
-                scores.iter_mut().zip(rows).for_each(|(rows, row)| rows[class] = row);
-            }
             for (rows, row) in scores.iter_mut().zip(table.iter().flatten()) {
                 rows[class].clone_from(row);
             }
@@ -201,6 +264,7 @@ impl<'a> Attribution<'a> {
         }
         let name = |id: &NodeId| self.graph.node(*id).name.clone();
         let groups = self.groups.groups.iter().zip(&self.per_group).zip(scores);
+        let kept = self.keeps_links(manifest);
         Ok(Relevance {
             tool_version: manifest.tool_version.clone(),
             model: self.source.model.into(),
@@ -220,7 +284,7 @@ impl<'a> Attribution<'a> {
                     scores,
                 })
                 .collect(),
-            links: links.into_iter().map(|layer| layer.finish(self.graph)).collect(),
+            links: links.into_iter().zip(shares).filter(|_| kept).map(|(l, s)| l.finish(self.graph, s)).collect(),
         })
     }
 }

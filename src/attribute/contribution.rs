@@ -20,14 +20,14 @@ const EPSILON: f64 = 1e-5;
 /// Weight of the contribution itself beside a whole vote: it only orders channels with equal votes.
 const TIE: f64 = 1e-6;
 
-/// Votes of `class`, per group, per channel.
+/// Votes of `class`, whose sums `links` hold, per group, per channel.
 pub(super) fn scores(graph: &Graph, groups: &Groups, links: &[LinkSums], class: usize) -> Vec<Vec<f64>> {
     let mut votes: Vec<Vec<f64>> = groups.groups.iter().map(|g| vec![0.0; g.channels]).collect();
     let head = groups.of(graph.logits())[class];
     votes[head.group.index()][head.index as usize] = 1.0;
     for layer in links.iter().rev() {
         let (alpha, beta) = if matches!(graph.node(layer.node).op, Op::Dense(_)) { DENSE } else { CONV };
-        let rows = layer.sums[class].chunks_exact(layer.from.len().max(1));
+        let rows = layer.sums.chunks_exact(layer.from.len().max(1));
         let relevant: Vec<bool> = layer
             .to
             .iter()

@@ -24,8 +24,8 @@ pub(super) struct LinkSums {
     pub from: Vec<ChannelRef>,
     /// Output channels, likewise.
     pub to: Vec<ChannelRef>,
-    /// Per class, `[to, from]`; empty for classes that nothing is added up for.
-    pub sums: Vec<Vec<f64>>,
+    /// Of the class that is added up, `[to, from]`.
+    pub sums: Vec<f64>,
     /// For every channel of the input tensor, its place in `from`.
     from_of: Vec<usize>,
     /// For every channel of the result, its place in `to`.
@@ -35,7 +35,7 @@ pub(super) struct LinkSums {
 }
 
 /// The layers that make channels of their own, in graph order, without sums.
-pub(super) fn layers(graph: &Graph, groups: &Groups, classes: usize) -> Vec<LinkSums> {
+pub(super) fn layers(graph: &Graph, groups: &Groups) -> Vec<LinkSums> {
     let consumers = graph.consumers();
     let mixes = |id: &NodeId| match &graph.node(*id).op {
         Op::Conv(conv) => conv.groups == 1,
@@ -52,8 +52,7 @@ pub(super) fn layers(graph: &Graph, groups: &Groups, classes: usize) -> Vec<Link
             },
             _ => vec![1.0; to_of.len()],
         };
-        let sums = vec![Vec::new(); classes];
-        LinkSums { node, from, to, sums, from_of, to_of, scale }
+        LinkSums { node, from, to, sums: Vec::new(), from_of, to_of, scale }
     };
     graph.ids().filter(mixes).map(layer).collect()
 }
@@ -117,31 +116,31 @@ impl LinkSums {
         self.from.len() * self.to.len()
     }
 
-    /// Begins to add up for `class`.
-    pub(super) fn begin(&mut self, class: usize) {
-        self.sums[class] = vec![0.0; self.len()];
+    /// Begins to add up for a class.
+    pub(super) fn begin(&mut self) {
+        self.sums.clear();
+        self.sums.resize(self.len(), 0.0);
     }
 
-    /// Adds one batch of `class`: as many of `part` as there are links.
-    pub(super) fn add<'a>(&mut self, class: usize, part: impl Iterator<Item = &'a f64>) {
-        for (sum, &part) in self.sums[class].iter_mut().zip(part) {
+    /// Adds one batch: as many of `part` as there are links.
+    pub(super) fn add<'a>(&mut self, part: impl Iterator<Item = &'a f64>) {
+        for (sum, &part) in self.sums.iter_mut().zip(part) {
             *sum += part;
         }
     }
 
     /// Each input's share of each output's total.
-    pub(super) fn finish(self, graph: &Graph) -> LayerLinks {
-        let width = self.from.len().max(1);
-        let shares = |sums: &Vec<f64>| {
-            let mut shares = Vec::with_capacity(sums.len());
-            for row in sums.chunks_exact(width) {
-                let total: f64 = row.iter().sum();
-                let part = |&s: &f64| if total > 0.0 { (s / total) as f32 } else { 0.0 };
-                shares.extend(row.iter().map(part));
-            }
-            shares
-        };
-        let shares = self.sums.iter().map(shares).collect();
+    pub(super) fn shares(&self) -> Vec<f32> {
+        let mut shares = Vec::with_capacity(self.sums.len());
+        for row in self.sums.chunks_exact(self.from.len().max(1)) {
+            let total: f64 = row.iter().sum();
+            shares.extend(row.iter().map(|&s| if total > 0.0 { (s / total) as f32 } else { 0.0 }));
+        }
+        shares
+    }
+
+    /// The layer's table, with the shares of every class.
+    pub(super) fn finish(self, graph: &Graph, shares: Vec<Vec<f32>>) -> LayerLinks {
         LayerLinks { layer: graph.node(self.node).name.clone(), from: self.from, to: self.to, shares }
     }
 }

@@ -16,7 +16,7 @@ use crate::library::Frame;
 
 const FRAME: Frame = Frame {
     magic: *b"fratsel\0",
-    version: 1,
+    version: 2,
     what: "selection of samples",
     help: "delete it",
     made_by: "`fratc attribute`",

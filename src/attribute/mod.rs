@@ -41,7 +41,7 @@ pub use attribution::{Attribution, Totals};
 pub use frat::Frat;
 pub use manifest::{Chunk, Manifest};
 pub use measure::{Measure, point_sums};
-pub use options::{Method, Options, Target};
+pub use options::{Links, Method, Options, Target};
 pub use points::route_points;
 pub use shard::{Shard, manifest_of, merge, run_shard};
 pub use source::Source;
@@ -57,7 +57,18 @@ use crate::library::Relevance;
 ///
 /// Errors: those of [`Attribution`]'s steps.
 pub fn attribute(graph: &Graph, groups: &Groups, source: &Source<'_>, options: &Options) -> Result<Relevance> {
-    let attribution = Attribution::new(graph, groups, source, Place::Host)?;
+    attribute_at(Place::Host, graph, groups, source, options)
+}
+
+/// The same with the network run at `place`.
+pub fn attribute_at(
+    place: Place,
+    graph: &Graph,
+    groups: &Groups,
+    source: &Source<'_>,
+    options: &Options,
+) -> Result<Relevance> {
+    let attribution = Attribution::new(graph, groups, source, place)?;
     let manifest = attribution.select(options)?;
     let chunks = manifest.chunks();
     let mut totals = attribution.totals(&manifest);

@@ -85,6 +85,40 @@ impl FromStr for Target {
     }
 }
 
+/// Whether the table holds the links between layers, which take 4 bytes × links × classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Links {
+    /// If they take a gibibyte at most.
+    #[default]
+    Bounded,
+    /// In any case.
+    Always,
+    /// In no case: routes are then made from scores alone.
+    Never,
+}
+
+impl Links {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Bounded, Self::Always, Self::Never];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bounded => "bounded",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+impl FromStr for Links {
+    type Err = Box<Diag>;
+
+    fn from_str(text: &str) -> Result<Self> {
+        named(text, "choice of links", &Self::ALL, Self::name)
+    }
+}
+
 /// Options of one attribution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
@@ -103,6 +137,8 @@ pub struct Options {
     pub within: Option<Vec<usize>>,
     /// Seed of the sample choice and of the random method.
     pub seed: u64,
+    /// Whether links are kept.
+    pub links: Links,
 }
 
 impl Default for Options {
@@ -116,6 +152,7 @@ impl Default for Options {
             classes: None,
             within: None,
             seed: 0,
+            links: Links::default(),
         }
     }
 }
@@ -145,6 +182,9 @@ impl Options {
         };
         if let Some(within) = &self.within {
             let _ = write!(text, " within={within:?}");
+        }
+        if self.links != Links::default() {
+            let _ = write!(text, " links={}", self.links.name());
         }
         text
     }

@@ -11,7 +11,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::attribute::attribution::Engine;
 use crate::attribute::{Manifest, Method, Options, Source};
 use crate::diag::{Diag, Result};
-use crate::exec::{CHUNK, for_chunks};
+use crate::exec::CHUNK;
 use crate::ir::Graph;
 
 /// Samples that are run before it is asked whether there are enough: many chunks, so that threads are busy.
@@ -88,17 +88,15 @@ pub(super) fn select(
 }
 
 fn judge(engine: &Engine, graph: &Graph, source: &Source<'_>, class: usize, samples: &[usize]) -> Result<Vec<Verdict>> {
-    let chunks = for_chunks(samples.len(), |range| {
-        let (scores, softmax) = engine.scores(graph, source.batch(graph, &samples[range.clone()])?)?;
-        let verdict = |n: usize| {
-            let own = f64::from(scores.plane(class, n)[0]);
-            let sum: f64 = (0..scores.shape.c).map(|c| (f64::from(scores.plane(c, n)[0]) - own).exp()).sum();
-            let confidence = if softmax { own } else { 1.0 / sum };
-            Verdict { index: samples[range.start + n], right: scores.argmax(n) == class, confidence }
-        };
-        Ok((0..range.len()).map(verdict).collect::<Vec<_>>())
-    })?;
-    Ok(chunks.into_iter().flatten().collect())
+    let (rows, softmax) = engine.rows(graph, samples.len(), |range| source.batch(graph, &samples[range]))?;
+    let verdict = |(&index, row): (&usize, &Vec<f32>)| {
+        let own = f64::from(row[class]);
+        let sum: f64 = row.iter().map(|&z| (f64::from(z) - own).exp()).sum();
+        let confidence = if softmax { own } else { 1.0 / sum };
+        let best = (1..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best });
+        Verdict { index, right: best == class, confidence }
+    };
+    Ok(samples.iter().zip(&rows).map(verdict).collect())
 }
 
 /// Fisher-Yates with a seeded generator.

@@ -105,7 +105,7 @@ pub fn run_shard(
         let head =
             postcard::to_stdvec(&Head { manifest: manifest.clone(), shard, device: attribution.place().to_string() })
                 .map_err(|e| Diag::new("attribute/encode", format!("cannot encode the partial result: {e}")))?;
-        Journal::create(path, &head, attribution.part_len() * size_of::<f64>())?
+        Journal::create(path, &head, attribution.part_len(manifest) * size_of::<f64>())?
     };
     let finished = numbers.len().min(journal.len() as usize);
     for &number in &numbers[..finished] {
@@ -155,8 +155,8 @@ pub fn merge(attribution: &Attribution<'_>, paths: &[PathBuf]) -> Result<Relevan
     }
     for (journal, head, path) in &parts {
         let (have, need) = (journal.len(), head.shard.numbers(chunks.len()).len());
-        if journal.record_bytes() != attribution.part_len() * size_of::<f64>() {
-            let (need, have) = (attribution.part_len(), journal.record_bytes() / size_of::<f64>());
+        if journal.record_bytes() != attribution.part_len(&manifest) * size_of::<f64>() {
+            let (need, have) = (attribution.part_len(&manifest), journal.record_bytes() / size_of::<f64>());
             return shards("the partial result does not fit the model", format!("{need} sums"), format!("{have} sums"))
                 .at(path.display())
                 .err();

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::pipeline::{
-    ByteLimit, FinetuneOptions, FirmwareStyle, From, HeadScale, MacLimit, Method, Optimize, PlanChoice, RouteOptions,
+    ByteLimit, FinetuneOptions, FirmwareStyle, From, HeadScale, MacLimit, Method, Optimize, Place, PlanChoice,
+    RouteOptions,
     SubjectOptions,
 };
 
@@ -186,6 +187,10 @@ pub struct SizeArgs {
     /// Seed of every random choice [default: 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// What runs the networks while attributing, refitting, training and scoring: cpu, candle (its tensors on the
+    /// processor) or cuda:N
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: Place,
 }
 
 impl SizeArgs {
@@ -212,6 +217,7 @@ impl SizeArgs {
                 rate: None,
             },
             seed: self.seed,
+            device: self.device,
         }
     }
 }

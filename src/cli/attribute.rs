@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cli::Shell;
 use crate::cli::args::MethodArg;
 use crate::diag::Result;
-use crate::pipeline::{self, AttributeOptions, Place, Shard};
+use crate::pipeline::{self, AttributeOptions, Links, Place, Shard};
 
 /// Find the critical channels of every class and save them as a route library (.frat)
 #[derive(Debug, clap::Args)]
@@ -20,9 +20,16 @@ pub struct Cmd {
     /// The library to write [default: the case file's name with .frat, or with .i-of-n.part for a shard]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Attribute these classes only: names or indices, comma-separated [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "A,B,C")]
+    classes: Vec<String>,
     /// How critical channels are found
     #[arg(long, value_enum, default_value = "frat")]
     method: MethodArg,
+    /// Whether to keep the links between layers, 4 bytes × links × classes: bounded (if they take 1 GiB at most), always or
+    /// never
+    #[arg(long, default_value = "bounded", value_name = "WHEN")]
+    links: Links,
     /// Samples per class; the same for every class
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
@@ -48,6 +55,8 @@ impl Cmd {
         let ending = self.shard.map_or("frat".into(), |s| format!("{}-of-{}.part", s.index, s.count));
         let out = self.out.clone().unwrap_or_else(|| self.case.with_extension(ending));
         let options = AttributeOptions {
+            classes: self.classes.clone(),
+            links: self.links,
             method: self.method.into(),
             samples_per_class: self.samples,
             seed: self.seed,

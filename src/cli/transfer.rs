@@ -55,7 +55,7 @@ impl Cmd {
                 random_calibration: None,
                 simplify: true,
                 reject: None,
-                firmware: false,
+                firmware: None,
                 plan: OptimizeArg::options(self.optimize),
             },
         };

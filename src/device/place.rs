@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::Device;
 
@@ -18,35 +19,61 @@ pub enum Place {
     Candle,
     /// candle's tensors on the CUDA device of this number.
     Cuda(usize),
+    /// [`Place::Candle`] that says it is out of memory for batches of more samples than this: what happens then is tested
+    /// with it.
+    Scarce(usize),
 }
 
 impl Place {
-    /// The device, if it is candle's.
+    /// The device, if it is candle's. Every call gives the same one, so that tensors of all networks can meet.
     ///
-    /// Errors: `device/no-cuda` where fratc was built without CUDA, `device/failed` where the driver refuses.
+    /// Errors: `device/no-cuda` where fratc was built without CUDA or the driver refuses.
     pub(super) fn open(self) -> Result<Option<Device>> {
         match self {
             Self::Host => Ok(None),
-            Self::Candle => Ok(Some(Device::Cpu)),
-            Self::Cuda(number) if cfg!(feature = "cuda") => Device::new_cuda(number).map(Some).map_err(|e| {
-                let diag = failed(e);
-                Box::new(
-                    Diag::new("device/no-cuda", format!("CUDA device {number} cannot be used: {}", diag.what))
-                        .help(HELP),
-                )
+            Self::Candle | Self::Scarce(_) => Ok(Some(Device::Cpu)),
+            Self::Cuda(number) if cfg!(feature = "cuda") => cuda(number).map(Some).map_err(|diag| {
+                let text = format!("CUDA device {number} cannot be used: {}", diag.what);
+                Box::new(Diag::new("device/no-cuda", text).help(HELP))
             }),
             Self::Cuda(_) => Diag::new("device/no-cuda", "this fratc was built without CUDA").help(HELP).err(),
         }
     }
+
+    /// Most samples of a batch that fit, where that is pretended.
+    pub(super) fn most(self) -> Option<usize> {
+        match self {
+            Self::Scarce(most) => Some(most),
+            Self::Host | Self::Candle | Self::Cuda(_) => None,
+        }
+    }
 }
 
-/// Samples of `bytes` each that fit the free memory of `device`, between 1 and 256; 32 on the processor.
-pub(super) fn batch(device: &Device, bytes: usize) -> usize {
-    match free_memory(device) {
-        // Half of it: the fragmentation of the allocator and the library's own buffers want their share.
-        Some(free) => (free / 2 / bytes.max(1)).clamp(1, 256),
-        None => 32,
+/// The CUDA devices that were opened. Opening one again would load and translate its kernels anew.
+static OPENED: Mutex<Vec<(usize, Device)>> = Mutex::new(Vec::new());
+
+fn cuda(number: usize) -> Result<Device> {
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, device)) = opened.iter().find(|(known, _)| *known == number) {
+        return Ok(device.clone());
     }
+    let device = Device::new_cuda(number).map_err(failed)?;
+    opened.push((number, device.clone()));
+    Ok(device)
+}
+
+/// Samples of `bytes` each to begin with on `device`.
+pub(super) fn batch(device: &Device, bytes: usize) -> usize {
+    free_memory(device).map_or(BATCH, |free| fitting(free, bytes))
+}
+
+/// Samples of a batch where the free memory is not known: on the processor.
+const BATCH: usize = 32;
+
+/// Samples of `bytes` each that fit into `free` bytes, between 1 and 256. Half of the memory stays free: the allocator's
+/// fragments and the library's own buffers want their share.
+fn fitting(free: usize, bytes: usize) -> usize {
+    (free / 2 / bytes.max(1)).clamp(1, 256)
 }
 
 const HELP: &str = "leave --device out to run on the processor, or see docs/gpu.md";
@@ -84,8 +111,21 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => write!(f, "cpu"),
-            Self::Candle => write!(f, "candle"),
+            Self::Candle | Self::Scarce(_) => write!(f, "candle"),
             Self::Cuda(number) => write!(f, "cuda:{number}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn a_batch_takes_half_of_the_free_memory() {
+        assert_eq!(fitting(64 << 30, 1 << 30), 32);
+        assert_eq!(fitting(1 << 30, 1 << 30), 1, "one sample is tried whatever it needs");
+        assert_eq!(fitting(64 << 30, 1 << 10), 256, "more at a time gains nothing");
+        assert_eq!(fitting(1 << 20, 0), 256);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::data::{InputContract, Samples};
+use crate::device::{self, Place};
 use crate::diag::{Diag, Result};
 use crate::exec::{Batch, Float, Network, ParamGrad, Want, for_chunks};
 use crate::finetune::{Loss, cross_entropy};
@@ -17,6 +18,9 @@ pub struct Sgd {
     smoothing: f64,
     trust: Option<f64>,
     fixed: Vec<bool>,
+    place: Place,
+    /// Samples that were found to fit the device at a time.
+    fits: usize,
     velocity: Vec<Option<ParamGrad<f32>>>,
 }
 
@@ -30,6 +34,8 @@ impl Sgd {
             smoothing,
             trust: None,
             fixed: vec![false; graph.nodes.len()],
+            place: Place::Host,
+            fits: usize::MAX,
             velocity: vec![None; graph.nodes.len()],
         }
     }
@@ -45,6 +51,12 @@ impl Sgd {
     #[must_use]
     pub(super) fn without(self, graph: &Graph, names: &BTreeSet<String>) -> Self {
         Self { fixed: graph.nodes.iter().map(|node| names.contains(&node.name)).collect(), ..self }
+    }
+
+    /// Runs the network at `place`. The weights stay in host memory: a step takes them there and the gradients back.
+    #[must_use]
+    pub(super) fn at(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 
     /// Moves the weights of `graph` by one step on the samples `indices`. Returns the summed loss before the
@@ -75,17 +87,31 @@ impl Sgd {
         rate: f64,
         loss: &(impl Fn(&Batch<f32>, &[usize]) -> Loss + Sync),
     ) -> Result<(f64, usize)> {
-        let network = Network::new(graph)?;
         let logits = graph.logits();
-        let chunks = for_chunks(indices.len(), |range| {
-            let chunk = &indices[range];
-            let acts = network.forward(&input(graph, contract, samples, chunk)?)?;
-            let loss = loss(acts.get(logits), chunk);
-            let want = Want { params: true, ..Want::default() };
-            let gradients = network.backward(&acts, &[(logits, loss.gradient)], want)?;
-            let params: Vec<Option<ParamGrad<f32>>> = graph.ids().map(|id| gradients.params(id).cloned()).collect();
-            Ok((loss.sum, loss.correct, params))
-        })?;
+        let chunks: Vec<Part> = match device::Network::open(graph, self.place)? {
+            Some(network) => {
+                network.limit(self.fits);
+                let parts = network.in_batches(indices.len(), |range| {
+                    let chunk = &indices[range];
+                    let acts = network.forward(input(graph, contract, samples, chunk)?)?;
+                    let loss = loss(&network.logits(&acts)?, chunk);
+                    Ok((loss.sum, loss.correct, network.param_gradients(&acts, loss.gradient)?))
+                })?;
+                self.fits = network.batch();
+                parts
+            }
+            None => {
+                let network = Network::new(graph)?;
+                for_chunks(indices.len(), |range| {
+                    let chunk = &indices[range];
+                    let acts = network.forward(&input(graph, contract, samples, chunk)?)?;
+                    let loss = loss(acts.get(logits), chunk);
+                    let want = Want { params: true, ..Want::default() };
+                    let gradients = network.backward(&acts, &[(logits, loss.gradient)], want)?;
+                    Ok((loss.sum, loss.correct, graph.ids().map(|id| gradients.params(id).cloned()).collect()))
+                })?
+            }
+        };
         let (mut loss, mut correct) = (0.0, 0);
         let mut total: Vec<Option<ParamGrad<f32>>> = vec![None; graph.nodes.len()];
         for (sum, hits, params) in chunks {
@@ -152,6 +178,9 @@ impl Sgd {
         }
     }
 }
+
+/// Summed loss and right answers of some samples, and every node's parameter gradient.
+type Part = (f64, usize, Vec<Option<ParamGrad<f32>>>);
 
 /// One step of descent with momentum.
 struct Step {

@@ -4,6 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::data::{InputContract, Samples};
+use crate::device::Place;
 use crate::diag::{Diag, Result};
 use crate::exec::{Network, for_chunks};
 use crate::finetune::cosine;
@@ -27,11 +28,22 @@ pub struct Options {
     pub smoothing: f64,
     /// Seed of the sample order.
     pub seed: u64,
+    /// What runs the network.
+    pub device: Place,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { epochs: 1, batch: 64, rate: 0.05, momentum: 0.9, decay: 1e-4, smoothing: 0.0, seed: 0 }
+        Self {
+            epochs: 1,
+            batch: 64,
+            rate: 0.05,
+            momentum: 0.9,
+            decay: 1e-4,
+            smoothing: 0.0,
+            seed: 0,
+            device: Place::default(),
+        }
     }
 }
 
@@ -56,7 +68,7 @@ pub fn train(
     mut report: impl FnMut(Epoch),
 ) -> Result<Graph> {
     let mut graph = graph.clone();
-    let mut sgd = Sgd::new(&graph, options.momentum, options.decay, options.smoothing);
+    let mut sgd = Sgd::new(&graph, options.momentum, options.decay, options.smoothing).at(options.device);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     for number in 0..options.epochs {
         let samples = epoch_samples(number);

@@ -6,8 +6,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::data::{InputContract, Samples};
+use crate::device::{self, Place};
 use crate::diag::{Diag, Result};
-use crate::exec::{Batch, Network, for_chunks};
+use crate::exec::Batch;
 use crate::finetune::sgd::{Sgd, input};
 use crate::finetune::train::shuffled;
 use crate::finetune::{Options, cosine, soft_cross_entropy};
@@ -48,7 +49,8 @@ pub fn tune(
         soft_cross_entropy(scores, &rows)
     };
     let mut graph = graph.clone();
-    let mut sgd = Sgd::new(&graph, options.momentum, options.decay, 0.0).within(TRUST).without(&graph, fixed);
+    let mut sgd =
+        Sgd::new(&graph, options.momentum, options.decay, 0.0).within(TRUST).without(&graph, fixed).at(options.device);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let batch = options.batch.max(1);
     let per_epoch = samples.len().div_ceil(batch);
@@ -72,15 +74,13 @@ pub fn tune(
     Ok(graph)
 }
 
-/// The graph's logits for `samples[indices]`, before any softmax at its end, one row a sample.
-pub fn logits(graph: &Graph, contract: &InputContract, samples: &Samples, indices: &[usize]) -> Result<Vec<Vec<f32>>> {
-    let network = Network::<f32>::new(graph)?;
-    let logits = graph.logits();
-    let chunks = for_chunks(indices.len(), |range| {
-        let acts = network.forward(&input(graph, contract, samples, &indices[range])?)?;
-        let out = acts.get(logits);
-        let row = |s: usize| (0..out.shape.c).map(|c| out.data[c * out.n + s]).collect();
-        Ok((0..out.n).map(row).collect::<Vec<Vec<f32>>>())
-    })?;
-    Ok(chunks.into_iter().flatten().collect())
+/// The graph's logits for `samples[indices]`, before any softmax at its end, one row a sample; run at `place`.
+pub fn logits(
+    graph: &Graph,
+    contract: &InputContract,
+    samples: &Samples,
+    indices: &[usize],
+    place: Place,
+) -> Result<Vec<Vec<f32>>> {
+    device::rows(graph, place, indices.len(), true, |range| input(graph, contract, samples, &indices[range]))
 }

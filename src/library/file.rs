@@ -126,6 +126,16 @@ mod tests {
         assert_eq!(table.check_fresh("22", &"11".repeat(32)).expect_err("other model").code, "library/stale");
     }
 
+    #[test]
+    fn a_class_that_was_not_attributed_is_named() {
+        let mut table = sample();
+        assert!(table.check_classes(&[1, 0]).is_ok());
+        table.selected[1].clear();
+        let error = table.check_classes(&[0, 1]).expect_err("dog is missing");
+        assert!(error.code == "library/class" && error.what.contains("dog"), "{error}");
+        assert_eq!(table.check_classes(&[2]).expect_err("no such class").code, "library/class");
+    }
+
     proptest! {
         #[test]
         fn any_cut_is_refused(at in 0..10_000usize) {

@@ -85,6 +85,16 @@ impl Relevance {
         Ok(())
     }
 
+    /// Refuses a table in which one of `classes` was not attributed.
+    pub fn check_classes(&self, classes: &[usize]) -> Result<()> {
+        let missing = |&&class: &&usize| self.selected.get(class).is_none_or(Vec::is_empty);
+        let Some(&class) = classes.iter().find(missing) else { return Ok(()) };
+        let name = self.classes.get(class).map_or_else(|| format!("number {class}"), Clone::clone);
+        Diag::new("library/class", format!("class {name} was not attributed in the route library"))
+            .help("run `fratc attribute` again with it among --classes, or leave the library out")
+            .err()
+    }
+
     /// Checks that every table has the sizes that the others say, and every number its range.
     pub fn verify(&self) -> Result<()> {
         let classes = self.classes.len();

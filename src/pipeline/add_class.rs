@@ -66,7 +66,7 @@ pub fn add_class(path: &Path, options: &AddClassOptions, progress: &dyn Progress
     }
     progress.stage("load");
     let old = assembly::open(path)?;
-    let source = joint::extend(&old, &options.from)?;
+    let source = Source { device: options.route.device, ..joint::extend(&old, &options.from)? };
     let classes: Vec<usize> = (0..source.graph.classes()).collect();
     let wanted = options.route.resolve(&source)?;
     let mut cut = route::cut(&source, &classes, &wanted, progress)?;
@@ -90,7 +90,7 @@ pub fn add_class(path: &Path, options: &AddClassOptions, progress: &dyn Progress
 fn accuracy(source: &Source, cut: &route::Cut, former: usize) -> Result<Option<AddedAccuracy>> {
     let Some(test) = source.test.as_ref().filter(|test| !test.is_empty()) else { return Ok(None) };
     let all: Vec<usize> = (0..test.len()).collect();
-    let rows = score::scores(&cut.graph, &source.case.input, test, &all)?;
+    let rows = score::scores(&cut.graph, source, test, &all)?;
     let truth: Vec<usize> = test.labels.iter().map(|&label| label as usize).collect();
     let classes = source.graph.classes();
     let mean = |of: std::ops::Range<usize>| together::mean_class_among(&rows, &truth, &of, &(0..classes));

@@ -31,6 +31,8 @@ pub struct Summary {
     pub classes: Vec<String>,
     /// Share of channels kept.
     pub keep: f64,
+    /// Channels at the cut of their group that a tie of scores left to the order of their indices.
+    pub ties: usize,
     /// Fine-tuning; `null` when not run.
     pub finetune: Option<Finetune>,
     /// Weights and biases.
@@ -51,7 +53,8 @@ pub fn assemble(case: &Path, options: &AssembleOptions, progress: &dyn Progress)
         let options = AssembleOptions { route, ..options.clone() };
         return assemble_source(&joint::open(&[from], HeadScale::default(), false)?, &options, progress);
     }
-    assemble_source(&Source::open(case)?, options, progress)
+    let source = Source { device: options.route.device, ..Source::open(case)? };
+    assemble_source(&source, options, progress)
 }
 
 /// Joins components from several sources, cuts them, and writes the result.
@@ -62,7 +65,8 @@ pub fn assemble_from(
     progress: &dyn Progress,
 ) -> Result<Summary> {
     progress.stage("load");
-    assemble_source(&joint::open(from, scale, false)?, options, progress)
+    let source = Source { device: options.route.device, ..joint::open(from, scale, false)? };
+    assemble_source(&source, options, progress)
 }
 
 fn assemble_source(source: &Source, options: &AssembleOptions, progress: &dyn Progress) -> Result<Summary> {
@@ -81,6 +85,7 @@ fn assemble_source(source: &Source, options: &AssembleOptions, progress: &dyn Pr
         path: options.out.display().to_string(),
         classes: source.names(&classes),
         keep: cut.route.keep,
+        ties: cut.route.ties,
         finetune: tuned,
         params: cut.graph.params(),
         macs: cut.graph.macs(),

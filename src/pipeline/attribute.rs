@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::attribute::{self, Attribution, Manifest, Method, Shard};
+use crate::attribute::{self, Attribution, Links, Manifest, Method, Shard};
 use crate::data::SampleSet;
 use crate::device::Place;
 use crate::diag::{Diag, Result};
@@ -17,6 +17,10 @@ use crate::report::SCHEMA;
 pub struct AttributeOptions {
     /// How critical channels are found.
     pub method: Method,
+    /// Classes to attribute; all if there are none.
+    pub classes: Vec<String>,
+    /// Whether links are kept.
+    pub links: Links,
     /// Samples of every class; the method's default if not given.
     pub samples_per_class: Option<usize>,
     /// Seed of the sample selection and of the random method.
@@ -44,6 +48,8 @@ pub struct AttributeSummary {
     pub classes: usize,
     /// Samples of every class.
     pub samples_per_class: usize,
+    /// Whether it holds the links between layers.
+    pub links: bool,
     /// The share that the file holds; null for a whole library.
     pub shard: Option<String>,
 }
@@ -63,6 +69,8 @@ pub fn attribute(
     let wanted = attribute::Options {
         method: options.method,
         seed: options.seed,
+        classes: (!options.classes.is_empty()).then(|| source.any_classes(&options.classes)).transpose()?,
+        links: options.links,
         samples_per_class: options.samples_per_class.unwrap_or(attribute::Options::default().samples_per_class),
         ..attribute::Options::default()
     };
@@ -70,6 +78,15 @@ pub fn attribute(
     let attribution = Attribution::new(&source.graph, &source.groups, &input, options.device)?;
     progress.stage("select");
     let manifest = manifest(&attribution, &source, &wanted, options.manifest.as_deref())?;
+    let kept = attribution.keeps_links(&manifest);
+    if !kept && options.links == Links::Bounded {
+        let classes = manifest.selected.iter().filter(|s| !s.is_empty()).count();
+        progress.note(&format!(
+            "links between layers are left out: they would take {:.1} GB for {classes} classes; --classes attributes fewer, \
+             --links always keeps them",
+            attribution.link_bytes(classes) as f64 / 1e9
+        ));
+    }
     progress.stage("attribute");
     let journal = match options.shard {
         Some(_) => Some(out.to_owned()),
@@ -113,6 +130,7 @@ pub fn attribute(
         groups: source.groups.groups.len(),
         classes: manifest.selected.iter().filter(|s| !s.is_empty()).count(),
         samples_per_class: manifest.per_class,
+        links: kept,
         shard: Some(shard.to_string()),
     })
 }
@@ -135,7 +153,8 @@ pub fn merge(case: &Path, parts: &[PathBuf], out: &Path, progress: &dyn Progress
 
 /// Attributes `source` on its calibration split, which is in memory.
 pub fn relevance(source: &Source, options: &attribute::Options) -> Result<Relevance> {
-    attribute::attribute(&source.graph, &source.groups, &input(source, source.calibration()?), options)
+    let input = input(source, source.calibration()?);
+    attribute::attribute_at(source.device, &source.graph, &source.groups, &input, options)
 }
 
 fn input<'a>(source: &'a Source, samples: &'a dyn SampleSet) -> attribute::Source<'a> {
@@ -198,8 +217,9 @@ fn write(relevance: &Relevance, out: &Path, progress: &dyn Progress) -> Result<A
         schema: SCHEMA,
         path: out.display().to_string(),
         groups: relevance.groups.len(),
-        classes: relevance.classes.len(),
+        classes: relevance.selected.iter().filter(|s| !s.is_empty()).count(),
         samples_per_class: relevance.selected.iter().map(Vec::len).max().unwrap_or(0),
+        links: !relevance.links.is_empty(),
         shard: None,
     })
 }

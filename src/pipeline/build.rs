@@ -9,7 +9,7 @@ use crate::emit::{self, EmittedFile};
 use crate::output;
 use crate::pipeline::emit::{PROGRAM_FILE, facts, golden};
 use crate::pipeline::simplify::simplify;
-use crate::pipeline::{FirmwareStyle, From, HeadScale, Limits, Progress, RejectOptions, RouteOptions, Source};
+use crate::pipeline::{FirmwareStyle, From, HeadScale, Limits, Place, Progress, RejectOptions, RouteOptions, Source};
 use crate::pipeline::{calibration, finetune, joint, quantize, reject, route, score, together};
 use crate::plan::{self, Plan};
 use crate::qir::{self, Program};
@@ -105,7 +105,7 @@ pub fn build(case: &Path, options: &BuildOptions, progress: &dyn Progress) -> Re
         }
     }
     progress.stage("load");
-    let source = Source::open(case)?;
+    let source = Source { device: options.route.device, ..Source::open(case)? };
     build_source(&source, options, progress)
 }
 
@@ -115,7 +115,7 @@ pub fn build_from(from: &[From], scale: HeadScale, options: &BuildOptions, progr
         output::check_folder(out)?;
     }
     progress.stage("load");
-    let source = joint::open(from, scale, options.reject.is_some())?;
+    let source = Source { device: options.route.device, ..joint::open(from, scale, options.reject.is_some())? };
     build_source(&source, options, progress)
 }
 
@@ -278,8 +278,8 @@ fn accuracy(
     let indices: Vec<usize> = (0..inputs.len()).collect();
     let truth = score::wanted(inputs, &indices, classes);
     let own: Vec<usize> = (0..classes.len()).collect();
-    let source_rows = score::scores(&source.graph, &source.case.input, inputs, &indices)?;
-    let small_rows = score::scores(&cut.graph, &source.case.input, inputs, &indices)?;
+    let source_rows = score::scores(&source.graph, source, inputs, &indices)?;
+    let small_rows = score::scores(&cut.graph, source, inputs, &indices)?;
     let raw: Vec<&[u8]> = (0..inputs.len()).map(|i| inputs.sample(i)).collect();
     let int8_rows = sim::run_many(program, &raw);
     let int8: Vec<usize> = int8_rows.iter().map(|row| score::argmax(row[..asked].iter().copied())).collect();
@@ -383,6 +383,12 @@ fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settin
         if !cut.route.refit {
             words.push("--no-refit".into());
         }
+    }
+    // Engines round differently; which of several alike ran does not matter.
+    match source.device {
+        Place::Host => {}
+        Place::Candle | Place::Scarce(_) => words.push("--device candle".into()),
+        Place::Cuda(_) => words.push("--device cuda".into()),
     }
     words.extend(settings.route.finetune.words());
     if let Some(n) = settings.random_calibration {

@@ -57,7 +57,7 @@ impl<'a> Cutter<'a> {
     ) -> Result<Self> {
         let samples = source.calibration()?;
         let wanted = of_classes(samples, classes);
-        let rows = score::scores(&source.graph, &source.case.input, samples, &wanted)?;
+        let rows = score::scores(&source.graph, source, samples, &wanted)?;
         let softmax = score::is_softmax(&source.graph);
         let mut teacher = vec![Vec::new(); samples.len()];
         for (i, row) in wanted.into_iter().zip(rows) {
@@ -156,7 +156,7 @@ impl<'a> Cutter<'a> {
         }
         let Source { graph, case, .. } = self.source;
         let inputs = |range: Range<usize>| Ok(score::batch(&case.input, samples, &fit[range]));
-        let options = RefitOptions { seed: self.seed, views: self.views, quick };
+        let options = RefitOptions { seed: self.seed, views: self.views, quick, device: self.source.device };
         Ok(refit::refit(graph, &assembled, fit.len(), &inputs, &options)?.graph)
     }
 

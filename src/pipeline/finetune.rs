@@ -121,7 +121,7 @@ pub fn finetune(
     let samples = lesson(source, classes, wanted, &held_out)?;
     let all: Vec<usize> = (0..samples.len()).collect();
     let targets = if wanted.distill {
-        let rows = logits(&source.graph, contract, &samples, &all)?;
+        let rows = logits(&source.graph, contract, &samples, &all, source.device)?;
         rows.iter().map(|row| probabilities(classes.iter().map(|&c| row[c]))).collect()
     } else {
         score::wanted(&samples, &all, classes).into_iter().map(|k| certain(k, classes.len())).collect::<Vec<_>>()
@@ -132,7 +132,14 @@ pub fn finetune(
     let before = judge(&start)?;
     let (mut after, mut kept) = (None, false);
     for rate in [wanted.rate, wanted.rate / SECOND_TRY] {
-        let options = Options { epochs: wanted.epochs, batch: BATCH, rate, seed: wanted.seed, ..Options::default() };
+        let options = Options {
+            epochs: wanted.epochs,
+            batch: BATCH,
+            rate,
+            seed: wanted.seed,
+            device: source.device,
+            ..Options::default()
+        };
         let trained = tune(&start, contract, &samples, &targets, &options, &source.fixed, |done, graph| {
             progress.note(&look(done, rate, &judge(graph)?, &before));
             Ok(())
@@ -275,7 +282,7 @@ fn folder(case: &Case, path: &Path, distill: bool) -> Result<Training> {
 /// Samples that the source takes for one of `classes`, for want of labels.
 fn recognised(source: &Source, classes: &[usize], samples: &Samples) -> Result<Vec<usize>> {
     let all: Vec<usize> = (0..samples.len()).collect();
-    let rows = logits(&source.graph, &source.case.input, samples, &all)?;
+    let rows = logits(&source.graph, &source.case.input, samples, &all, source.device)?;
     Ok(all.into_iter().filter(|&i| classes.contains(&score::argmax(rows[i].iter().copied()))).collect())
 }
 
@@ -303,7 +310,7 @@ fn without_copies(samples: &Samples, chosen: Vec<usize>, held_out: &Samples) -> 
 
 pub(super) fn judge(graph: &Graph, source: &Source, held_out: &Samples, truth: &[usize]) -> Result<HeldOut> {
     let all: Vec<usize> = (0..held_out.len()).collect();
-    let rows = logits(graph, &source.case.input, held_out, &all)?;
+    let rows = logits(graph, &source.case.input, held_out, &all, source.device)?;
     let (mut loss, mut correct) = (0.0, 0);
     for (row, &k) in rows.into_iter().zip(truth) {
         let classes = row.len();

@@ -18,7 +18,7 @@ use crate::pipeline::adapt::{self, Fit};
 use crate::pipeline::calibration::split;
 use crate::pipeline::part::{From, HeadScale, Part, label_names, pooled, union};
 use crate::pipeline::route::Cut;
-use crate::pipeline::{Source, score};
+use crate::pipeline::{Place, Source, score};
 use crate::route::Route;
 
 /// Opens the cases of `from` and joins their networks. With `others`, the classes that no one asked for come after the
@@ -231,6 +231,7 @@ pub(super) fn of_parts(
         parts,
         head_scale: scale,
         fixed: BTreeSet::new(),
+        device: Place::default(),
     }
 }
 
@@ -255,7 +256,7 @@ fn rescale(source: &Source, graphs: &mut [&mut Graph], indices: &[usize]) -> Res
     let scales = match source.head_scale {
         HeadScale::Off => return Ok(()),
         HeadScale::Fit | HeadScale::Level => {
-            let rows = score::scores(graphs[0], &source.case.input, samples, indices)?;
+            let rows = score::scores(graphs[0], source, samples, indices)?;
             let labels: Vec<usize> = indices.iter().map(|&i| samples.labels[i] as usize).collect();
             if source.head_scale == HeadScale::Fit {
                 heads::fit(&rows, &labels, &component, &fixed)

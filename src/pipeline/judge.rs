@@ -85,7 +85,7 @@ impl<'a> Judge<'a> {
         for fold in &self.folds {
             let graph = self.cutter.fitted(&route, &fold.fit, effort)?;
             let softmax = score::is_softmax(&graph);
-            let rows = score::scores(&graph, &source.case.input, self.samples, &fold.judged)?;
+            let rows = score::scores(&graph, source, self.samples, &fold.judged)?;
             for (row, teacher) in rows.iter().zip(&fold.teacher) {
                 let student = score::log_probabilities(row, &own, softmax);
                 losses.push(teacher.iter().zip(&student).map(|(t, s)| t.exp() * (t - s)).sum::<f64>());

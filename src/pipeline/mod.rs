@@ -42,7 +42,7 @@ mod verify;
 mod views;
 pub(crate) mod widths;
 
-pub use crate::attribute::{Method, Shard};
+pub use crate::attribute::{Links, Method, Shard};
 pub use crate::device::Place;
 pub use crate::plan::{Optimize, Options as PlanChoice};
 pub use adapt::Fit;
@@ -54,7 +54,7 @@ pub use build::{BuildOptions, Outcome, build, build_from, build_source};
 pub use components::{ComponentsOptions, components};
 pub use demo::{DemoOptions, demo};
 pub use emit::{EmitOptions, emit};
-pub use finetune::FinetuneOptions;
+pub use finetune::{FinetuneOptions, finetune};
 pub use firmware::{DeviceSummary, DeviceVerifyOptions, FlashOptions, FlashSummary, flash, verify_device};
 pub use inspect::inspect;
 pub use joint::open as open_joint;

@@ -102,7 +102,7 @@ pub(super) fn search(cutter: &Cutter<'_>, wanted: usize) -> Result<(Vec<usize>, 
     let mut fit = [own, thinned(&others, OTHERS)].concat();
     fit.sort_unstable();
     let area = |graph: &Graph, classes: &[usize]| -> Result<f64> {
-        let rows = score::scores(graph, &source.case.input, samples, &parts.held_out)?;
+        let rows = score::scores(graph, source, samples, &parts.held_out)?;
         let softmax = score::is_softmax(graph);
         let scored = rows.iter().map(|row| {
             let row = score::log_probabilities(row, classes, softmax);
@@ -184,7 +184,7 @@ pub(super) fn report(
     let answers: Vec<Option<usize>> = rows.iter().map(|row| reject.answer(row)).collect();
     let own = |t: usize| t < wanted;
     let curve = Curve::new(rows.iter().zip(&truth).map(|(r, &t)| (f64::from(reject.margin(r)), own(t))).collect());
-    let source_rows = score::scores(&source.graph, &source.case.input, test, &all)?;
+    let source_rows = score::scores(&source.graph, source, test, &all)?;
     let softmax = score::is_softmax(&source.graph);
     let probability = |row: &Vec<f32>| best(&score::log_probabilities(row, classes, softmax)[..wanted]);
     let base = Curve::new(source_rows.iter().map(probability).zip(&truth).map(|(s, &t)| (s, own(t))).collect());

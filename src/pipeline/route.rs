@@ -14,7 +14,7 @@ use crate::pipeline::calibration::{self, split};
 use crate::pipeline::cutter::Cutter;
 use crate::pipeline::finetune::{self, FinetuneOptions};
 use crate::pipeline::limits::{self, ByteLimit, Limits, MacLimit};
-use crate::pipeline::{Progress, Source, joint, libraries, reject, widths};
+use crate::pipeline::{Place, Progress, Source, joint, libraries, reject, widths};
 use crate::report;
 use crate::route;
 use crate::target::Target;
@@ -44,6 +44,8 @@ pub struct RouteOptions {
     pub finetune: FinetuneOptions,
     /// Seed of every random choice.
     pub seed: Option<u64>,
+    /// What runs the networks.
+    pub device: Place,
 }
 
 /// [`RouteOptions`] with the case file's options and the defaults filled in, and checked.
@@ -188,6 +190,7 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
     let start = || cutter.finished(&route, &split(calibration, classes).fit);
     let start = options.finetune.any().then(start).transpose()?;
     let channels = channels(source, &route);
+    let record = report::Route { ties: route.ties, ..record };
     let mut cut = Cut { graph, start, route: record, channels, method: Some(relevance.method.clone()) };
     joint::rescale_cut(source, &mut cut)?;
     Ok(cut)
@@ -211,7 +214,9 @@ fn relevance(source: &Source, classes: &[usize], options: &Wanted, progress: &dy
         [path] => {
             let relevance = library::load(path)?;
             let data = source.calibration()?.sha256();
-            relevance.check_fresh(&source.sha256, &data).map_err(|d| Box::new(d.at(path.display())))?;
+            let place = |d: Box<Diag>| Box::new(d.at(path.display()));
+            relevance.check_fresh(&source.sha256, &data).map_err(place)?;
+            relevance.check_classes(classes).map_err(place)?;
             return Ok(relevance);
         }
         [_, second, ..] => {

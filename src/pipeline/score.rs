@@ -1,10 +1,12 @@
 //! Class scores and accuracies over samples.
 
 use crate::data::{InputContract, Samples};
+use crate::device;
 use crate::diag::Result;
-use crate::exec::{Batch, Network, for_chunks};
+use crate::exec::Batch;
 use crate::ir::op::Op;
 use crate::ir::{Graph, Shape};
+use crate::pipeline::Source;
 
 /// Smallest probability told apart from zero.
 const LEAST: f64 = 1e-12;
@@ -19,14 +21,11 @@ pub fn batch(contract: &InputContract, samples: &Samples, indices: &[usize]) -> 
     }
 }
 
-/// The graph's scores for `samples[indices]`, one row a sample.
-pub fn scores(graph: &Graph, contract: &InputContract, samples: &Samples, indices: &[usize]) -> Result<Vec<Vec<f32>>> {
-    let network = Network::<f32>::new(graph)?;
-    let chunks = for_chunks(indices.len(), |range| {
-        let out = network.scores(&batch(contract, samples, &indices[range]))?;
-        Ok((0..out.n).map(|s| (0..out.shape.c).map(|c| out.data[c * out.n + s]).collect()).collect::<Vec<Vec<f32>>>())
-    })?;
-    Ok(chunks.into_iter().flatten().collect())
+/// The scores of `graph`, the source's or one made of it, for `samples[indices]`, one row a sample; run on the source's
+/// device.
+pub fn scores(graph: &Graph, source: &Source, samples: &Samples, indices: &[usize]) -> Result<Vec<Vec<f32>>> {
+    let contract = &source.case.input;
+    device::rows(graph, source.device, indices.len(), false, |range| Ok(batch(contract, samples, &indices[range])))
 }
 
 /// Index of the largest value, the first of equals.

@@ -8,7 +8,7 @@ use crate::diag::{Diag, Result};
 use crate::ir::groups::{Groups, channel_groups};
 use crate::ir::{Graph, pass};
 use crate::load;
-use crate::pipeline::{HeadScale, Part, assembly};
+use crate::pipeline::{HeadScale, Part, Place, assembly};
 
 /// A case file, its network and its samples.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct Source {
     pub head_scale: HeadScale,
     /// Names of layers that stay as they are, to the bit.
     pub fixed: BTreeSet<String>,
+    /// What runs the network and those made of it.
+    pub device: Place,
 }
 
 impl Source {
@@ -84,6 +86,7 @@ impl Source {
             parts: Vec::new(),
             head_scale: HeadScale::default(),
             fixed: BTreeSet::new(),
+            device: Place::default(),
         })
     }
 

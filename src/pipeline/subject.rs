@@ -99,7 +99,7 @@ impl Subject {
         // Before anything slow.
         let target = Target::load(options.target.as_ref().or(case.as_ref()).ok_or_else(no_target)?)?;
         progress.stage("load");
-        let source = Source::open(path)?;
+        let source = Source { device: options.route.device, ..Source::open(path)? };
         let wanted = options.route.resolve(&source)?;
         let classes = source.classes(&options.route.classes)?;
         let random = options.random_calibration.or(source.case.options.random_calibration);

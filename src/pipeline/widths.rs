@@ -123,6 +123,7 @@ impl Search<'_> {
             refit: self.cutter.refit,
             tried,
             held_out_base: Some(self.judge.base),
+            ties: 0,
             max_macs: self.meter.limits.macs,
             max_flash: self.meter.limits.flash,
             max_ram: self.meter.limits.ram,

@@ -7,7 +7,9 @@ use rayon::prelude::*;
 use crate::diag::Result;
 use crate::exec::{Batch, CHUNK, Matrix, matmul};
 use crate::ir::op::Op;
+use crate::refit::on_device;
 use crate::refit::patches::{FOLDS, Layer, Rows};
+use crate::refit::stream::Tensors;
 use crate::refit::targets::Target;
 
 /// Columns of one matrix product: fixed, so that sums do not depend on the thread count.
@@ -104,9 +106,12 @@ impl Moments {
             let units = start..rows.units.len().min(start + step);
             for (fold, sums) in folds.iter_mut().enumerate() {
                 let part = rows.of_fold(units.clone(), fold);
-                if !part.is_empty() {
-                    let part = Part { op, layer, rows, x, target, places: &part };
-                    part.add_to(sums)?;
+                if part.is_empty() {
+                    continue;
+                }
+                match x {
+                    Tensors::Host(x) => Part { op, layer, rows, x, target, places: &part }.add_to(sums)?,
+                    Tensors::Device(x) => on_device::Part { op, layer, rows, x, target, places: &part }.add_to(sums)?,
                 }
             }
         }
@@ -137,6 +142,14 @@ pub(super) fn retarget(
         let units = start..rows.units.len().min(start + step);
         let rows_here: Vec<(usize, usize, usize)> =
             (0..FOLDS).flat_map(|fold| rows.of_fold(units.clone(), fold)).collect();
+        let x = match x {
+            Tensors::Host(x) => x,
+            Tensors::Device(x) => {
+                let part = on_device::Part { op, layer, rows, x, target, places: &rows_here };
+                part.retarget([weight, bias, scale, shift], sums)?;
+                continue;
+            }
+        };
         let part = Part { op, layer, rows, x, target, places: &rows_here };
         let outputs = q * sums.len();
         let results: Vec<Result<(Vec<f64>, Vec<f64>)>> = (0..sums.len())
@@ -178,7 +191,7 @@ pub(super) struct Problem<'a> {
     pub(super) layer: &'a Layer,
     pub(super) rows: &'a Rows<'a>,
     /// The layer's input, one entry per unit.
-    pub(super) x: &'a [Batch<f32>],
+    pub(super) x: &'a Tensors,
     pub(super) target: &'a Target,
 }
 

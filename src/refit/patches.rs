@@ -138,6 +138,16 @@ impl Layer {
         };
         [at / self.width, at % self.width]
     }
+
+    /// Offsets into the result's map of the positions of some samples, `[samples, positions]`.
+    pub(super) fn offsets(&self, unit: &Unit, samples: Range<usize>) -> Vec<u32> {
+        let places = samples.flat_map(|s| (0..self.positions).map(move |k| (s, k)));
+        let offset = |(s, k)| {
+            let [y, x] = self.position(unit, s, k);
+            (y * self.width + x) as u32
+        };
+        places.map(offset).collect()
+    }
 }
 
 /// The chunks used: all, or evenly spread ones; `copies` of each.

@@ -5,12 +5,13 @@
 //! has there.
 
 use crate::assemble::Assembled;
-use crate::exec::Batch;
+use crate::diag::Result;
 use crate::ir::op::{Affine, Op};
 use crate::ir::{Graph, NodeId};
 use crate::refit::LayerFit;
 use crate::refit::patches::{Layer, Rows};
-use crate::refit::targets::{Target, at_positions};
+use crate::refit::stream::Tensors;
+use crate::refit::targets::{Target, everywhere};
 
 /// Whether node `id` of the small network maps what the source adds to or gates.
 pub(super) fn is_stand_in(source: &Graph, small: &Assembled, id: NodeId) -> bool {
@@ -27,13 +28,19 @@ pub(super) fn sum_of(source: &Graph, small: &Assembled, consumers: &[Vec<NodeId>
 }
 
 /// Fits the affine map `layer` of inputs `x`.
-pub(super) fn fit(layer: &Layer, rows: &Rows<'_>, x: &[Batch<f32>], target: &Target, name: &str) -> (Affine, LayerFit) {
-    let channels = x.first().map_or(0, |batch| batch.shape.c);
+pub(super) fn fit(
+    layer: &Layer,
+    rows: &Rows<'_>,
+    x: &Tensors,
+    channels: usize,
+    target: &Target,
+    name: &str,
+) -> Result<(Affine, LayerFit)> {
     let all: Vec<u32> = (0..channels as u32).collect();
     // n, Σx, Σt, Σxx, Σxt, Σtt of each channel.
     let mut sums = vec![[0.0_f64; 6]; channels];
-    for ((unit, batch), wanted) in rows.units.iter().zip(x).zip(&target.own) {
-        for (i, (x, t)) in at_positions(layer, unit, batch, &all).iter().zip(wanted).enumerate() {
+    for (values, wanted) in everywhere(layer, rows.units, x, &all)?.iter().zip(&target.own) {
+        for (i, (x, t)) in values.iter().zip(wanted).enumerate() {
             let (x, t) = (f64::from(*x), f64::from(*t));
             let terms = [1.0, x, t, x * x, x * t, t * t];
             sums[i % channels].iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
@@ -60,5 +67,5 @@ pub(super) fn fit(layer: &Layer, rows: &Rows<'_>, x: &[Batch<f32>], target: &Tar
         error_sliced: relative(shifted),
         error: relative(left),
     };
-    (affine, fit)
+    Ok((affine, fit))
 }

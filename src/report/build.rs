@@ -74,6 +74,9 @@ pub struct Route {
     pub tried: Vec<(f64, f64)>,
     /// The source's masked accuracy on the same samples.
     pub held_out_base: Option<f64>,
+    /// Channels at the cut of their group whose scores are closer to it than 1/1000 of the largest, decided by the order
+    /// of their indices.
+    pub ties: usize,
     /// Multiply-accumulates allowed; `null` without such a limit.
     pub max_macs: Option<u64>,
     /// Bytes of flash allowed; `null` without such a limit.
@@ -91,6 +94,7 @@ impl Route {
             refit: false,
             tried: Vec::new(),
             held_out_base: None,
+            ties: 0,
             max_macs: None,
             max_flash: None,
             max_ram: None,

@@ -4,7 +4,7 @@
 //! the same graph, the wanted classes, and widths, a keep ratio or a threshold. Out: a [`Route`]: one mask per
 //! group for the set, one per group and class, and what relevance analysis changed against the plain scores.
 //!
-//! Guaranteed: pure and deterministic (ties go to the lower index); every group keeps at least one channel;
+//! Guaranteed: pure and deterministic (ties, closer than [`TIE`], go to the lower index); every group keeps at least one channel;
 //! groups tied to the input or the logits are whole; NaN, infinite, all-zero and constant scores are harmless.
 //!
 //! Steps: [`widths`], [`ratio`] or [`threshold`] finds each class's critical channels; [`analysis`] keeps those
@@ -18,6 +18,7 @@ pub mod widths;
 mod scores;
 
 pub use ratio::{by_ratio, keep_count};
+pub use scores::TIE;
 pub use threshold::by_threshold;
 pub use widths::by_widths;
 
@@ -35,6 +36,9 @@ pub struct Route {
     pub per_class: Vec<ClassRoute>,
     /// What relevance analysis changed, per class and hidden group; empty without links.
     pub changes: Vec<Change>,
+    /// Channels at the cut of their group whose scores for the set are as good as equal ([`TIE`]), kept or not by the order
+    /// of their indices; the same channels on every engine, up to where the tie itself begins.
+    pub ties: usize,
 }
 
 /// One class's own route.
@@ -92,12 +96,12 @@ impl Route {
     /// Keeps everything.
     pub fn whole(groups: &Groups) -> Self {
         let keep = groups.groups.iter().map(|g| vec![true; g.channels]).collect();
-        Self { keep, per_class: Vec::new(), changes: Vec::new() }
+        Self { keep, per_class: Vec::new(), changes: Vec::new(), ties: 0 }
     }
 
     /// A route from one mask per group.
     pub fn from_masks(groups: &Groups, keep: Vec<Vec<bool>>) -> Result<Self> {
-        let route = Self { keep, per_class: Vec::new(), changes: Vec::new() };
+        let route = Self { keep, per_class: Vec::new(), changes: Vec::new(), ties: 0 };
         route.check(groups)?;
         Ok(route)
     }

@@ -5,6 +5,10 @@ use crate::ir::groups::{GroupId, Groups};
 use crate::library::Relevance;
 use crate::route::Combine;
 
+/// Scores of a group that are closer than this share of its largest are a tie: engines on different machines agree to far
+/// less, but not to the last bit.
+pub const TIE: f64 = 1e-3;
+
 /// Normalised scores of the wanted classes.
 pub(super) struct Scores {
     /// `[group][wanted class][channel]`: the channel's share of the row's total magnitude.
@@ -29,11 +33,12 @@ impl Scores {
         Self { combine, ..self }
     }
 
-    /// Channels of `group`, best first for the wanted class at `place`.
-    pub(super) fn ranked(&self, group: GroupId, place: usize) -> Vec<usize> {
+    /// Channels of `group`, best first for the wanted class at `place`; a tie at `width` is broken by index.
+    pub(super) fn ranked(&self, group: GroupId, place: usize, width: usize) -> Vec<usize> {
         let row = &self.rows[group.index()][place];
         let mut order: Vec<usize> = (0..row.len()).collect();
         order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
+        break_tie(&mut order, width, |c| row[c], |_| true);
         order
     }
 
@@ -43,21 +48,44 @@ impl Scores {
     }
 
     /// Channels of `group`, best first for the whole set: by the class that wants a channel most (unless the mean
-    /// is asked for), then by the sum over classes, then by index. `tier` comes before everything: true is better.
-    pub(super) fn ranked_for_set(&self, group: GroupId, tier: impl Fn(usize) -> bool) -> Vec<usize> {
+    /// is asked for), then by the sum over classes, then by index. `tier` comes before everything: true is better. A tie
+    /// at `width` is broken by index alone; how many channels took part in it comes with the order.
+    pub(super) fn ranked_for_set(
+        &self,
+        group: GroupId,
+        width: usize,
+        tier: impl Fn(usize) -> bool,
+    ) -> (Vec<usize>, usize) {
         let rows = &self.rows[group.index()];
         let channels = rows.first().map_or(0, Vec::len);
-        let best = |c: usize| match self.combine {
-            Combine::Max => rows.iter().map(|row| row[c]).fold(f64::NEG_INFINITY, f64::max),
-            Combine::Mean => 0.0,
-        };
         let sum = |c: usize| rows.iter().map(|row| row[c]).sum::<f64>();
+        let value = |c: usize| match self.combine {
+            Combine::Max => rows.iter().map(|row| row[c]).fold(f64::NEG_INFINITY, f64::max),
+            Combine::Mean => sum(c),
+        };
         let mut order: Vec<usize> = (0..channels).collect();
         order.sort_by(|&a, &b| {
-            tier(b).cmp(&tier(a)).then(best(b).total_cmp(&best(a))).then(sum(b).total_cmp(&sum(a))).then(a.cmp(&b))
+            tier(b).cmp(&tier(a)).then(value(b).total_cmp(&value(a))).then(sum(b).total_cmp(&sum(a))).then(a.cmp(&b))
         });
-        order
+        let tied = break_tie(&mut order, width, value, &tier);
+        (order, tied)
     }
+}
+
+/// Puts the channels around the cut after the first `width` of `order` whose values are as good as equal to that of the
+/// last one kept (and whose tier is the same) into the order of their indices. Returns how many they are; 0 if they are
+/// all kept.
+fn break_tie(order: &mut [usize], width: usize, value: impl Fn(usize) -> f64, tier: impl Fn(usize) -> bool) -> usize {
+    let Some(&last) = width.checked_sub(1).and_then(|at| order.get(at)) else { return 0 };
+    let largest = order.iter().map(|&c| value(c)).fold(0.0, f64::max);
+    let tied = |&c: &usize| tier(c) == tier(last) && (value(c) - value(last)).abs() <= TIE * largest;
+    let start = width - order[..width].iter().rev().take_while(|c| tied(c)).count();
+    let end = width + order[width..].iter().take_while(|c| tied(c)).count();
+    if end == width {
+        return 0;
+    }
+    order[start..end].sort_unstable();
+    end - start
 }
 
 /// Shares of the row's total magnitude; what is not finite counts as zero, a row of zeros stays zero.
@@ -111,8 +139,32 @@ mod tests {
     #[test]
     fn a_set_is_ranked_by_its_keenest_class_unless_the_mean_is_asked_for() {
         let rows = vec![vec![vec![0.5, 0.4, 0.1], vec![0.0, 0.4, 0.6]]];
-        let ranked = |combine| Scores { rows: rows.clone(), combine }.ranked_for_set(GroupId(0), |_| true);
+        let ranked = |combine| Scores { rows: rows.clone(), combine }.ranked_for_set(GroupId(0), 1, |_| true).0;
         assert_eq!(ranked(Combine::default()), [2, 0, 1]);
         assert_eq!(ranked(Combine::Mean), [1, 2, 0]);
+    }
+
+    #[test]
+    fn what_is_as_good_as_equal_at_the_cut_goes_by_index() {
+        let kept = |scores: [f64; 5], width: usize| {
+            let scores = Scores { rows: vec![vec![scores.to_vec()]], combine: Combine::default() };
+            let (order, tied) = scores.ranked_for_set(GroupId(0), width, |_| true);
+            let mut kept = order[..width].to_vec();
+            kept.sort_unstable();
+            assert_eq!(kept, {
+                let mut own = scores.ranked(GroupId(0), 0, width)[..width].to_vec();
+                own.sort_unstable();
+                own
+            });
+            (kept, tied)
+        };
+        // Two engines' scores, a rounding apart: channels 1 and 3 are equal, but for it.
+        for noise in [-1e-7, 0.0, 1e-7] {
+            assert_eq!(kept([1.0, 0.5, 0.1, 0.5 + noise, 0.2], 2), (vec![0, 1], 2));
+            assert_eq!(kept([1.0, 0.5, 0.1, 0.5 + noise, 0.2], 3), (vec![0, 1, 3], 0), "both are kept");
+        }
+        assert_eq!(kept([1.0, 0.5, 0.1, 0.502, 0.2], 2), (vec![0, 3], 0), "no tie");
+        assert_eq!(kept([0.0; 5], 2), (vec![0, 1], 5));
+        assert_eq!(kept([1.0, 0.5, 0.1, 0.5, 0.2], 5), (vec![0, 1, 2, 3, 4], 0));
     }
 }

@@ -34,7 +34,7 @@ pub fn by_threshold(
             })
             .collect();
         let (mut own, change) = analyse(&links, groups, class, &critical)?;
-        settle(groups, &mut own, |id| scores.ranked(id, place)[0]);
+        settle(groups, &mut own, |id| scores.ranked(id, place, 1)[0]);
         for (set, mask) in keep.iter_mut().zip(&own) {
             set.iter_mut().zip(mask).for_each(|(s, &m)| *s |= m);
         }
@@ -42,5 +42,5 @@ pub fn by_threshold(
         per_class.push(ClassRoute { class, keep: own });
     }
     settle(groups, &mut keep, |_| 0);
-    Ok(Route { keep, per_class, changes })
+    Ok(Route { keep, per_class, changes, ties: 0 })
 }

@@ -66,7 +66,7 @@ impl<'a> Bench<'a> {
         }
         let everything: Vec<usize> = (0..judge.len()).collect();
         let truth = score::wanted(&judge, &everything, classes);
-        let rows = score::scores(&source.graph, &source.case.input, &judge, &everything)?;
+        let rows = score::scores(&source.graph, source, &judge, &everything)?;
         let over_all = rows.iter().zip(&truth).filter(|(row, t)| score::argmax(row.iter().copied()) == classes[**t]);
         let mut own = Source { calibration: Some(fit.clone()), test: None, ..source.clone() };
         // Sizes and training are the study's own, not the case file's.
@@ -206,7 +206,7 @@ impl<'a> Bench<'a> {
 
     fn judge(&self, key: Key, graph: &Graph) -> Result<Row> {
         let everything: Vec<usize> = (0..self.judge.len()).collect();
-        let rows = score::scores(graph, &self.source.case.input, &self.judge, &everything)?;
+        let rows = score::scores(graph, &self.source, &self.judge, &everything)?;
         let predicted: Vec<usize> = rows.into_iter().map(score::argmax).collect();
         let int8 = self.options.int8.then(|| self.int8(graph)).transpose()?;
         Ok(Row {

@@ -58,6 +58,7 @@ impl Contender {
             classes: Some(classes.to_vec()),
             within: self.within.then(|| classes.to_vec()),
             seed,
+            ..Options::default()
         }
     }
 }

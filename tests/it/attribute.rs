@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fratc::attribute::{Frat, Method, Options, Source, Target, attribute, point_sums, route_points};
+use fratc::attribute::{
+    Attribution, Frat, Links, Manifest, Method, Options, Source, Target, attribute, point_sums, route_points,
+};
 use fratc::data::{Case, InputContract, InputKind, Samples};
+use fratc::device::Place;
 use fratc::exec::{Float, Network};
 use fratc::ir::groups::{GroupKind, channel_groups};
 use fratc::ir::op::{Conv, Dense, Op, Window};
@@ -184,6 +187,56 @@ fn every_method_scores_every_hidden_channel() {
                 assert!(sum == 0.0 || (sum - 1.0).abs() < 1e-5, "{}: shares sum to {sum}", link.layer);
             }
         }
+    }
+}
+
+#[test]
+fn links_are_left_out_where_asked_or_where_they_would_take_too_much() {
+    let graph = small();
+    for method in [Method::Frat, Method::Contribution] {
+        let with = run(&graph, &Options { method, ..Options::default() });
+        let without = run(&graph, &Options { method, links: Links::Never, ..Options::default() });
+        assert!(with.links.len() == 4 && without.links.is_empty());
+        assert_eq!(with.groups, without.groups, "{}", method.name());
+        assert_eq!(run(&graph, &Options { method, links: Links::Always, ..Options::default() }).links, with.links);
+    }
+
+    // 1500 × 1500 + 1500 × 1000 links.
+    let mut graph = Graph::new("x", Shape::vector(1500));
+    let dense = |inputs: usize, outputs: usize| {
+        Op::Dense(Dense {
+            in_features: inputs,
+            out_features: outputs,
+            weight: vec![0.0; inputs * outputs],
+            bias: vec![0.0; outputs],
+        })
+    };
+    let x = graph.push("wide", dense(1500, 1500), &[NodeId(0)]).expect("fits");
+    graph.push("head", dense(1500, 1000), &[x]).expect("fits");
+    let groups = channel_groups(&graph);
+    let classes: Vec<String> = (0..1000).map(|c| c.to_string()).collect();
+    let input = InputContract::new(InputKind::U8, [1, 1, 1500], 1.0);
+    let samples = Samples::empty(&input);
+    let source = Source { model: "wide", model_sha256: "00", classes: &classes, input: &input, samples: &samples };
+    let attribution = Attribution::new(&graph, &groups, &source, Place::Host).expect("fits");
+    let manifest = |attributed: usize, links: Links| Manifest {
+        tool_version: String::new(),
+        model_sha256: String::new(),
+        data_sha256: String::new(),
+        options: Options { links, ..Options::default() },
+        per_class: 1,
+        selected: (0..1000).map(|c| if c < attributed { vec![c as u32] } else { Vec::new() }).collect(),
+        wrong: vec![0; 1000],
+        chunk_sha256: Vec::new(),
+    };
+    assert_eq!(attribution.link_bytes(3), 3 * 4 * 3_750_000);
+    let points = attribution.part_len(&manifest(1000, Links::Never));
+    for (attributed, links, kept) in
+        [(71, Links::Bounded, true), (72, Links::Bounded, false), (1000, Links::Always, true), (3, Links::Never, false)]
+    {
+        let manifest = manifest(attributed, links);
+        assert_eq!(attribution.keeps_links(&manifest), kept, "{attributed} {}", links.name());
+        assert_eq!(attribution.part_len(&manifest), points + if kept { 3_750_000 } else { 0 });
     }
 }
 

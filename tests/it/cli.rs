@@ -310,6 +310,10 @@ fn one_command_a_stage_gives_the_crate_of_build() {
     let fixture = Fixture::new();
     works(&fixture, "attribute case.toml --out net.frat");
     works(&fixture, "assemble case.toml --classes 0,1,2 --library net.frat --keep 0.5 --out small.onnx");
+    works(&fixture, "attribute case.toml --classes 0,1 --links never --out two.frat");
+    let refused = fixture.run("assemble case.toml --classes 0,1,2 --library two.frat --keep 0.5 --out none.onnx");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && said.contains("library/class"), "{said}");
     works(&fixture, "quantize case.toml --model small.onnx --classes 0,1,2 --out small.int8");
     fs::create_dir(fixture.path("staged")).expect("made");
     works(&fixture, "emit small.int8 --target qemu-m4 --out staged/out");

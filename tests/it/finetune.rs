@@ -1,6 +1,7 @@
 //! Gradient descent: it learns, and the same for any number of threads.
 
 use fratc::data::{InputContract, InputKind, Samples};
+use fratc::device::Place;
 use fratc::finetune::{Epoch, Options, accuracy, train};
 use fratc::ir::op::{Conv, Dense, Op, Window};
 use fratc::ir::{Graph, NodeId, Shape};
@@ -52,6 +53,29 @@ fn weights_do_not_depend_on_the_number_of_threads() {
         pool.install(|| train(&network(), &contract, |_| samples.clone(), &options, |_| {})).expect("plain training")
     };
     assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn training_on_a_device_is_that_of_the_host() {
+    let (contract, samples) = lines(70);
+    let run = |device, threads| {
+        let options = Options { epochs: 3, batch: 50, device, ..Options::default() };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(|| train(&network(), &contract, |_| samples.clone(), &options, |_| {})).expect("plain training")
+    };
+    let there = run(Place::Candle, 1);
+    assert_eq!(there, run(Place::Candle, 3));
+    assert_ne!(there, network());
+    for other in [run(Place::Host, 1), run(Place::Scarce(7), 1)] {
+        for (a, b) in there.nodes.iter().zip(&other.nodes) {
+            let (a, b) = match (&a.op, &b.op) {
+                (Op::Conv(a), Op::Conv(b)) => (&a.weight, &b.weight),
+                (Op::Dense(a), Op::Dense(b)) => (&a.weight, &b.weight),
+                _ => continue,
+            };
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?} {b:?}");
+        }
+    }
 }
 
 #[test]

@@ -234,7 +234,8 @@ fn measure(rows: &[Row], rates: &[Option<f64>]) {
         let test = of(source.test.as_ref().expect("test split"), classes);
         let score = |graph: &Graph| 100.0 * accuracy(graph, &source.case.input, &test).expect("scores");
         let all: Vec<usize> = (0..test.len()).collect();
-        let logits = fratc::finetune::logits(&source.graph, &source.case.input, &test, &all).expect("scores");
+        let logits =
+            fratc::finetune::logits(&source.graph, &source.case.input, &test, &all, source.device).expect("scores");
         let best = |row: &[f32]| (1..3).fold(0, |b, k| if row[classes[k]] > row[classes[b]] { k } else { b });
         let hits = logits.iter().zip(&test.labels).filter(|(row, label)| best(row) == **label as usize).count();
         let masked = 100.0 * hits as f64 / test.len() as f64;

@@ -1,7 +1,9 @@
 //! Networks of the size of VGG-16 with random weights: written, loaded, grouped, attributed, sliced.
 
 #[path = "../../examples/large_networks/shapes.rs"]
-mod shapes;
+pub mod shapes;
+
+use std::time::Instant;
 
 use fratc::attribute::{Options, Source, attribute};
 use fratc::data::{InputContract, InputKind, Samples};
@@ -12,8 +14,16 @@ use crate::assemble::difference;
 use crate::random_graph::{Random, random_masks};
 use crate::shared::tell;
 
+/// The process's largest resident set so far, where the kernel tells.
+fn peak() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.map_or_else(|| "memory unknown".into(), |line| format!("{} at most", line.trim()))
+}
+
 /// The whole way for one network: `classes` outputs, of which three are attributed on two images each.
 fn through(name: &str, classes: usize, side: usize) {
+    let start = Instant::now();
     let graph = shapes::network(name, classes, side).expect("a known name").expect("a sound network");
     let bytes = onnx::to_onnx(&graph, "test");
     let graph = pass::simplify(fratc::load::load_bytes(&bytes, name).expect("loads").graph).expect("simplifies");
@@ -30,13 +40,17 @@ fn through(name: &str, classes: usize, side: usize) {
     let scored = table.groups.iter().filter(|g| g.scores[0].iter().any(|&s| s > 0.0)).count();
     let masks = random_masks(&groups, &mut random);
     let far = difference(&graph, masks, &[2, 0, 1], &mut random, 1);
+    let links: usize = table.links.iter().map(|l| l.from.len() * l.to.len()).sum();
     tell(&format!(
-        "{name}: {} nodes, {:.1} M parameters, {:.2} G multiply-accumulates, {scored} of {} groups scored, sliced against \
-         masked {far:.1e}",
+        "{name}: {} nodes, {:.1} M parameters, {:.2} G multiply-accumulates, {:.1} M links, {scored} of {} groups scored, \
+         sliced against masked {far:.1e}; {:.0} s, {}",
         graph.nodes.len(),
         graph.params() as f64 / 1e6,
         graph.macs() as f64 / 1e9,
+        links as f64 / 1e6,
         groups.groups.len(),
+        start.elapsed().as_secs_f64(),
+        peak(),
     ));
     assert!(far < 1e-5, "{name}: the sliced network is {far:.1e} from the masked one");
     assert!(scored > groups.groups.len() / 2, "{name}: only {scored} groups have scores");
@@ -44,16 +58,47 @@ fn through(name: &str, classes: usize, side: usize) {
 
 #[test]
 fn shapes_of_well_known_networks_go_through_at_a_small_size() {
-    for name in ["mobilenetv2", "googlenet"] {
+    for name in ["mobilenetv2", "googlenet", "resnet20"] {
         through(name, 10, 32);
     }
 }
 
-/// `cargo test --release --test it -- --ignored --nocapture large::`
-#[test]
-#[ignore = "takes minutes and gigabytes; its command is in its documentation"]
-fn shapes_of_well_known_networks_go_through_at_full_size() {
-    for name in shapes::NAMES {
-        through(name, 1000, 224);
+/// `cargo test --release --test it -- --ignored --nocapture large::full_size`, or with `large::full_size::vgg16` one alone.
+mod full_size {
+    use super::{shapes, through};
+
+    fn whole(name: &str) {
+        let (classes, side) = shapes::size(name);
+        through(name, classes, side);
+    }
+
+    #[test]
+    #[ignore = "takes minutes and gigabytes; its command is in its documentation"]
+    fn vgg16() {
+        whole("vgg16");
+    }
+
+    #[test]
+    #[ignore = "takes minutes; its command is in its documentation"]
+    fn resnet50() {
+        whole("resnet50");
+    }
+
+    #[test]
+    #[ignore = "takes minutes; its command is in its documentation"]
+    fn mobilenetv2() {
+        whole("mobilenetv2");
+    }
+
+    #[test]
+    #[ignore = "takes minutes; its command is in its documentation"]
+    fn googlenet() {
+        whole("googlenet");
+    }
+
+    #[test]
+    #[ignore = "takes minutes; its command is in its documentation"]
+    fn densenet121() {
+        whole("densenet121");
     }
 }

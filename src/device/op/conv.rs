@@ -7,6 +7,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
+use crate::device::op::Taps;
 use crate::device::op::elementwise::{crop, pad};
 use crate::ir::Shape;
 use crate::ir::op::{self, Window};
@@ -16,6 +17,8 @@ use crate::ir::op::{self, Window};
 pub(in crate::device) struct Conv {
     window: Window,
     groups: usize,
+    input: Shape,
+    out: Shape,
     /// `[height, width]` of the input with its padding.
     padded: [usize; 2],
     /// `[O, I/g, KH, KW]`; spread out to dilation 1 if the two dilations differ.
@@ -28,7 +31,7 @@ pub(in crate::device) struct Conv {
 }
 
 impl Conv {
-    pub(super) fn new(conv: &op::Conv, input: Shape, device: &Device) -> Result<Self> {
+    pub(super) fn new(conv: &op::Conv, input: Shape, out: Shape, device: &Device) -> Result<Self> {
         let window = conv.window;
         let [kh, kw] = window.kernel;
         let (o, i, g) = (conv.out_channels, conv.in_channels / conv.groups, conv.groups);
@@ -41,6 +44,8 @@ impl Conv {
         Ok(Self {
             window,
             groups: g,
+            input,
+            out,
             padded: [input.h + top + bottom, input.w + left + right],
             forward: laid(&weight)?,
             backward: laid(&turned)?,
@@ -69,6 +74,22 @@ impl Conv {
         let border = [eh - 1, ew - 1, self.padded[0] - h, self.padded[1] - w];
         let dx = pad(&grad, border, 0.0)?.conv2d(&self.backward, 0, 1, self.dilation, self.groups)?;
         crop(&dx, self.window.pad)
+    }
+
+    /// Gradient with respect to the weights, `[O·I/g·KH·KW]`: for every tap the product of the gradient with what the tap
+    /// reads.
+    pub(super) fn backward_weight(&self, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        let g = self.groups;
+        let (n, o, h, w) = grad.dims4()?;
+        let inputs = x.dim(1)? / g;
+        let dy = grad.transpose(0, 1)?.contiguous()?.reshape((g, o / g, n * h * w))?;
+        let mut taps = Vec::new();
+        Taps::new(&self.window, self.input, self.out, x.device())?.each(x, 0.0, |_, values| {
+            let read = values.transpose(0, 1)?.contiguous()?.reshape((g, inputs, n * h * w))?;
+            taps.push(dy.matmul(&read.transpose(1, 2)?)?);
+            Ok(())
+        })?;
+        Tensor::stack(&taps, 3)?.flatten_all()
     }
 }
 

@@ -57,6 +57,16 @@ impl Depthwise {
         })
     }
 
+    /// Gradient with respect to the weights, `[C·M·KH·KW]`.
+    pub(super) fn backward_weight(&self, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        let mut taps = Vec::new();
+        self.taps.each(x, 0.0, |_, part| {
+            taps.push((self.repeated(&part)? * grad)?.sum((0, 2, 3))?);
+            Ok(())
+        })?;
+        Tensor::stack(&taps, 1)?.flatten_all()
+    }
+
     /// `[N, C, H, W]` to `[N, C·M, H, W]`, every channel M times.
     fn repeated(&self, x: &Tensor) -> Result<Tensor> {
         if self.multiplier == 1 {

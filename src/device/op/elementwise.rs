@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 /// `x` with a border `[top, left, bottom, right]` of `value`.
-pub(super) fn pad(x: &Tensor, pad: [usize; 4], value: f32) -> Result<Tensor> {
+pub(in crate::device) fn pad(x: &Tensor, pad: [usize; 4], value: f32) -> Result<Tensor> {
     if pad == [0; 4] {
         return Ok(x.clone());
     }

@@ -12,6 +12,7 @@ use candle_core::{Device, Result, Tensor};
 
 use crate::ir::Shape;
 use crate::ir::op::Op;
+pub(super) use elementwise::pad;
 pub(super) use taps::Taps;
 
 /// What an operator needs on the device.
@@ -39,7 +40,7 @@ pub(super) fn prepare(op: &Op, input: Shape, out: Shape, device: &Device) -> Res
         Op::Conv(conv) if conv.groups > 1 && conv.groups == conv.in_channels => {
             Prepared::Depthwise(depthwise::Depthwise::new(conv, input, out, device)?)
         }
-        Op::Conv(conv) => Prepared::Conv(conv::Conv::new(conv, input, device)?),
+        Op::Conv(conv) => Prepared::Conv(conv::Conv::new(conv, input, out, device)?),
         Op::Dense(dense) => Prepared::Dense(
             Tensor::from_slice(&dense.weight, (dense.out_features, dense.in_features), device)?,
             Tensor::from_slice(&dense.bias, dense.out_features, device)?,
@@ -92,6 +93,23 @@ pub(super) fn forward(op: &Op, prepared: &Prepared, inputs: &[&Tensor]) -> Resul
         (Op::Softmax, _) => elementwise::softmax(x),
         _ => activation::forward(op, x),
     }
+}
+
+/// Gradients of the operator's parameters, if it has any: what [`crate::exec::ParamGrad`] calls weight and bias, flat.
+pub(super) fn backward_params(
+    op: &Op,
+    prepared: &Prepared,
+    inputs: &[&Tensor],
+    grad: &Tensor,
+) -> Result<Option<(Tensor, Tensor)>> {
+    let channels = |values: &Tensor| values.sum((0, 2, 3));
+    Ok(match (op, prepared) {
+        (_, Prepared::Conv(conv)) => Some((conv.backward_weight(inputs[0], grad)?, channels(grad)?)),
+        (_, Prepared::Depthwise(conv)) => Some((conv.backward_weight(inputs[0], grad)?, channels(grad)?)),
+        (_, Prepared::Dense(..)) => Some((dense::backward_weight(inputs[0], grad)?, channels(grad)?)),
+        (_, Prepared::Affine(..)) => Some((channels(&(inputs[0] * grad)?)?, channels(grad)?)),
+        _ => None,
+    })
 }
 
 /// Gradient with respect to operand number `operand`.
