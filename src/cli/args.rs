@@ -6,8 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::pipeline::{
     ByteLimit, FinetuneOptions, FirmwareStyle, From, HeadScale, MacLimit, Method, Optimize, Place, PlanChoice,
-    RouteOptions,
-    SubjectOptions,
+    RouteOptions, SubjectOptions,
 };
 
 /// Which channels are critical for a class.
