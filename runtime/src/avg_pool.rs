@@ -23,6 +23,7 @@ pub struct AvgPool<'a> {
 }
 
 /// Runs the pool.
+#[inline(never)]
 pub fn avg_pool<T: Element>(layer: &AvgPool<'_>, input: &[T], output: &mut [i8]) {
     let mut rest = output;
     for y in 0..layer.output.h {
@@ -42,9 +43,7 @@ pub fn avg_pool<T: Element>(layer: &AvgPool<'_>, input: &[T], output: &mut [i8])
                     [one] => one,
                     ref each => each.get(positions.wrapping_sub(1)).copied().unwrap_or(0),
                 };
-                for (out, &acc) in block.iter_mut().zip(&acc) {
-                    *out = requantize(acc, multiplier, &layer.requant);
-                }
+                finish(layer, positions, multiplier, &acc, block);
                 first = first.wrapping_add(BLOCK);
             }
         }
@@ -70,15 +69,29 @@ fn accumulate<T: Element>(
             if iy < layer.input.h && ix < layer.input.w {
                 positions = positions.wrapping_add(1);
                 let start = layer.input.offset(iy, ix).wrapping_add(first);
-                let values = input.get(start..start.wrapping_add(count)).unwrap_or(&[]);
-                for (acc, &x) in acc.iter_mut().zip(values) {
-                    let value = x.quantized().wrapping_sub(layer.input_zero_point);
-                    *acc = acc.wrapping_add(value);
-                }
+                let values = input.get(start..start.wrapping_add(count));
+                add(acc, values.unwrap_or(&[]));
             }
             ix = ix.wrapping_add(layer.window.dilation[1]);
         }
         iy = iy.wrapping_add(layer.window.dilation[0]);
     }
     positions
+}
+
+/// Adds `values` to the sums.
+#[inline(never)]
+fn add<T: Element>(acc: &mut [i32; BLOCK], values: &[T]) {
+    for (acc, &x) in acc.iter_mut().zip(values) {
+        *acc = acc.wrapping_add(x.quantized());
+    }
+}
+
+/// Sums of `positions` values to outputs.
+#[inline(never)]
+fn finish(layer: &AvgPool<'_>, positions: usize, multiplier: i32, acc: &[i32], block: &mut [i8]) {
+    let zero = layer.input_zero_point.wrapping_mul(positions as i32);
+    for (out, &acc) in block.iter_mut().zip(acc) {
+        *out = requantize(acc.wrapping_sub(zero), multiplier, &layer.requant);
+    }
 }

@@ -4,6 +4,7 @@ use super::shape::{take, take_mut};
 
 /// Writes `input` (`[positions, channels]`) into the channels `offset..offset + channels` of
 /// `output` (`[positions, total]`). One call per input.
+#[inline(never)]
 pub fn concat_part(input: &[i8], channels: usize, output: &mut [i8], total: usize, offset: usize) {
     let (mut input, mut output) = (input, output);
     while !input.is_empty() {

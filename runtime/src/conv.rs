@@ -28,6 +28,7 @@ pub struct Conv2d<'a> {
 ///
 /// Where the window's columns are all inside the input and undilated, a kernel row is one contiguous dot
 /// product over `KW · I` values; only the border goes tap by tap.
+#[inline(never)]
 pub fn conv2d<T: Element>(layer: &Conv2d<'_>, input: &[T], output: &mut [i8]) {
     let [kh, kw] = layer.window.kernel;
     let tap_row = kw.wrapping_mul(layer.input.c);

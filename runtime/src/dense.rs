@@ -15,6 +15,7 @@ pub struct Dense<'a> {
 }
 
 /// Runs the layer; `input.len()` is `I`, `output.len()` is `O`.
+#[inline(never)]
 pub fn dense<T: Element>(layer: &Dense<'_>, input: &[T], output: &mut [i8]) {
     let mut weights = layer.weights;
     let biases = layer.bias.iter().zip(layer.requant.multipliers);

@@ -28,6 +28,7 @@ pub struct Depthwise<'a> {
 }
 
 /// Runs the convolution.
+#[inline(never)]
 pub fn depthwise<T: Element>(layer: &Depthwise<'_>, input: &[T], output: &mut [i8]) {
     let channels = layer.input.c;
     let mut rest = output;

@@ -13,6 +13,7 @@ pub struct Gate<'a> {
 }
 
 /// `output[p, c] = features[p, c] · gate[c]`.
+#[inline(never)]
 pub fn gate(layer: &Gate<'_>, features: &[i8], gate: &[i8], output: &mut [i8]) {
     let (mut features, mut rest) = (features, output);
     while !rest.is_empty() {
@@ -28,6 +29,7 @@ pub fn gate(layer: &Gate<'_>, features: &[i8], gate: &[i8], output: &mut [i8]) {
 }
 
 /// The same in place of the features.
+#[inline(never)]
 pub fn gate_in_place(layer: &Gate<'_>, features: &mut [i8], gate: &[i8]) {
     let mut rest = features;
     while !rest.is_empty() {

@@ -27,6 +27,7 @@ pub struct Grouped<'a> {
 }
 
 /// Runs the convolution.
+#[inline(never)]
 pub fn grouped<T: Element>(layer: &Grouped<'_>, input: &[T], output: &mut [i8]) {
     let [inputs, outputs] = layer.group;
     let mut rest = output;

@@ -3,6 +3,7 @@
 use super::shape::Element;
 
 /// `output[i] = table[input[i] + 128]`.
+#[inline(never)]
 pub fn lookup<T: Element>(table: &[i8; 256], input: &[T], output: &mut [i8]) {
     for (out, &x) in output.iter_mut().zip(input) {
         *out = entry(table, x);
@@ -10,6 +11,7 @@ pub fn lookup<T: Element>(table: &[i8; 256], input: &[T], output: &mut [i8]) {
 }
 
 /// The same in place.
+#[inline(never)]
 pub fn lookup_in_place(table: &[i8; 256], values: &mut [i8]) {
     for value in values {
         *value = entry(table, *value);

@@ -14,6 +14,7 @@ pub struct MaxPool {
 }
 
 /// Runs the pool.
+#[inline(never)]
 pub fn max_pool<T: Element>(layer: &MaxPool, input: &[T], output: &mut [i8]) {
     let channels = layer.input.c;
     let [kh, kw] = layer.window.kernel;

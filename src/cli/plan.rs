@@ -18,7 +18,8 @@ pub struct Cmd {
 impl Cmd {
     pub fn run(&self, shell: &Shell) -> Result<()> {
         let options = PlanOptions { subject: self.subject.subject(), plan: self.subject.plan() };
-        let report = pipeline::plan(&self.subject.input, &options, shell)?;
-        shell.print(&report, ToString::to_string)
+        let planned = pipeline::plan(&self.subject.input, &options, shell)?;
+        shell.print(&planned.report, ToString::to_string)?;
+        planned.refused.map_or(Ok(()), Err)
     }
 }

@@ -66,6 +66,11 @@ pub struct Options {
     pub facts: Facts,
 }
 
+/// The name of each layer's function in `src/layers.rs`.
+pub fn layer_functions(program: &Program) -> Vec<String> {
+    names::layer_names(program)
+}
+
 /// Emits the crate of `program`, sorted by path.
 ///
 /// # Errors

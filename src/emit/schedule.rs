@@ -53,10 +53,16 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     let input = if program.layers.iter().any(|l| l.inputs.contains(&program.input())) { "input" } else { "_input" };
 
     let mut text = String::from(
-        "//! The network: the schedule, then its layers in order of execution.\n//!\n//! Constants lie in `weights/`; byte ranges are fixed by the plan: tensors that share bytes of the arena\n//! are never needed at the same time.\n\n",
+        "//! The network: the schedule, then its layers in order of execution.\n//!\n//! Constants lie in `weights/`; byte ranges are fixed by the plan: tensors that share bytes of the arena\n//! are never needed at the same time. Every layer is a function of its own, and kernels see no constants\n//! (`black_box`): so one copy of a kernel serves all its layers, and each has the size that was planned for.\n\n",
     );
+    if functions.contains("black_box(") {
+        text.push_str("use core::hint::black_box;\n");
+    }
     if has_any {
-        text.push_str("use core::ops::Range;\n\n");
+        text.push_str("use core::ops::Range;\n");
+    }
+    if has_any || functions.contains("black_box(") {
+        text.push('\n');
     }
     text.push_str(&imports(&kernels));
     let _ = writeln!(text, "use {ROOT}::{{Input, ARENA_BYTES, CLASSES}};\n");

@@ -46,8 +46,8 @@ pub struct Benched {
 /// Measures one inference of what `path` names: a case file, an int8 program, or the folder of an emitted crate.
 pub fn bench(path: &Path, options: &BenchOptions, progress: &dyn Progress) -> Result<Benched> {
     let baseline = options.compare.as_deref().map(read).transpose()?;
-    let subject = Subject::open(path, &options.subject, progress)?;
-    let Subject { program, target, name, emitted } = &subject;
+    let subject = Subject::open(path, &options.subject, options.plan.optimize, progress)?;
+    let Subject { program, target, name, emitted, plan: wanted_plan, .. } = &subject;
     if let Some(baseline) = baseline.as_ref().filter(|baseline| baseline.target != target.name) {
         return Diag::new("bench/other-target", "the baseline is of another target")
             .expected(&target.name, &baseline.target)
@@ -56,7 +56,7 @@ pub fn bench(path: &Path, options: &BenchOptions, progress: &dyn Progress) -> Re
     }
     let inputs = random_inputs(program, 1);
     let made_for = emitted.as_ref().map_or(target, |emitted| &emitted.target);
-    let plan = plan::plan_as(program, made_for, &options.plan)?;
+    let plan = plan::plan_as(program, made_for, wanted_plan)?;
     let samples = golden(program, &inputs);
     let options_emit = emit::Options { samples, ..emit::Options::default() };
     let mut files = emit::emit(program, &plan, target, &options_emit)?;

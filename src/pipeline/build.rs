@@ -9,13 +9,13 @@ use crate::emit::{self, EmittedFile};
 use crate::output;
 use crate::pipeline::emit::{PROGRAM_FILE, facts, golden};
 use crate::pipeline::simplify::simplify;
-use crate::pipeline::{FirmwareStyle, From, HeadScale, Limits, Place, Progress, RejectOptions, RouteOptions, Source};
-use crate::pipeline::{calibration, finetune, joint, quantize, reject, route, score, together};
+use crate::pipeline::{FirmwareStyle, From, HeadScale, Place, Progress, RejectOptions, RouteOptions, Source};
+use crate::pipeline::{accuracy, calibration, finetune, joint, memory, quantize, reject, route, score};
 use crate::plan::{self, Plan};
 use crate::qir::{self, Program};
-use crate::report::{self, Accuracy, ClassAccuracy};
-use crate::target::{Needs, Target, check_fit};
-use crate::{sim, verify};
+use crate::report;
+use crate::target::{Target, check_fit};
+use crate::verify;
 
 /// Random inputs that stand in for test samples where a case has none.
 const RANDOM_INPUTS: usize = 64;
@@ -55,7 +55,6 @@ struct Settings {
     random_calibration: Option<usize>,
     simplify: bool,
     reject: Option<RejectOptions>,
-    plan: plan::Options,
 }
 
 impl Settings {
@@ -75,13 +74,16 @@ impl Settings {
         let target = Target::load(target)?;
         Ok(Self {
             out,
-            route: route::Wanted { target: Some(target.clone()), ..options.route.resolve(source)? },
+            route: route::Wanted {
+                target: Some(target.clone()),
+                optimize: options.plan.optimize,
+                ..options.route.resolve(source)?
+            },
             target,
             qemu_samples: options.qemu_samples.or(case.verify_samples).unwrap_or(QEMU_SAMPLES),
             random_calibration: options.random_calibration.or(case.random_calibration),
             simplify: options.simplify,
             reject: options.reject.clone(),
-            plan: options.plan,
         })
     }
 }
@@ -149,12 +151,15 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
     }
 
     progress.stage("plan");
-    let plan = plan::plan_as(&program, target, &settings.plan)?;
-    check_fit(target, needs(&plan, None, None))?;
+    let plan = plan::plan_as(&program, target, &wanted.plan())?;
+    let (layers, _) = memory::predicted(&program, &plan, target);
+    memory::check(target, memory::needs(&program, &plan, target, None, None), &layers, || {
+        memory::advice(source, &classes, wanted, target, progress)
+    })?;
 
     progress.stage("score");
     let inputs = inputs(source, &classes, wanted.seed);
-    let (accuracy, joint) = accuracy(source, &classes, asked, &cut, &program, &inputs)?.unzip();
+    let (accuracy, joint) = accuracy::accuracy(source, &classes, asked, &cut, &program, &inputs)?.unzip();
     let rejected = match &settings.reject {
         Some(options) if source.test.is_some() => {
             let unknown = background.as_ref().map(|[_, unknown]| unknown);
@@ -181,7 +186,15 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
         total_bytes: f.total_bytes,
     });
     let stack = verification.qemu.as_ref().map(|q| q.stack_bytes);
-    let fits = check_fit(target, needs(&plan, flash.as_ref().map(|f| f.total_bytes), stack));
+    let flash_bytes = flash.as_ref().map(|f| f.total_bytes);
+    let fits = check_fit(target, memory::needs(&program, &plan, target, flash_bytes, stack));
+    let linked = verification.footprint.as_ref().map(|footprint| memory::linked(&program, &plan, footprint));
+    let (layers, shared_code_bytes) = linked.unzip();
+    let regions: Vec<report::Region> = verification
+        .regions
+        .iter()
+        .map(|region| report::Region::new(&region.name, region.size_bytes, region.used_bytes))
+        .collect();
     let report = report::Build {
         schema: report::SCHEMA,
         fratc_version: env!("CARGO_PKG_VERSION"),
@@ -202,7 +215,10 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
         assembled: report::Assembled { params: cut.graph.params(), macs: cut.graph.macs(), channels: cut.channels },
         simplified,
         flash,
-        ram: ram(&plan, stack),
+        ram: memory::ram(&plan, stack, regions.iter().find(|region| region.name == target.ram[0].name)),
+        layers: layers.unwrap_or_default(),
+        shared_code_bytes,
+        regions,
         verify: report::Verify {
             host: Some(report::HostRun {
                 samples: verification.host.samples,
@@ -222,8 +238,8 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
         .check()
         .err()
         .or_else(|| fits.err())
-        .or_else(|| gate(&report, wanted.max_drop).err())
-        .or_else(|| sizes_gate(&report, &wanted.limits).err());
+        .or_else(|| memory::accuracy_gate(&report, wanted.max_drop).err())
+        .or_else(|| memory::limits_gate(&report, &wanted.limits).err());
     if refused.is_none() {
         progress.stage("write");
         write(&report, &program, &plan, target, golden(&program, &inputs), out)?;
@@ -258,105 +274,6 @@ fn inputs(source: &Source, classes: &[usize], seed: u64) -> Samples {
     match &source.test {
         Some(test) => test.select(&calibration::of_classes(test, classes)),
         None => Samples::random(&source.case.input, RANDOM_INPUTS, seed),
-    }
-}
-
-/// On the samples of the first `asked` classes, whatever the scores of others; nothing for one class.
-fn accuracy(
-    source: &Source,
-    classes: &[usize],
-    asked: usize,
-    cut: &route::Cut,
-    program: &Program,
-    inputs: &Samples,
-) -> Result<Option<(Accuracy, Option<report::Joint>)>> {
-    if source.test.is_none() || inputs.is_empty() || asked < 2 {
-        return Ok(None);
-    }
-    let classes = &classes[..asked];
-    let inputs = &inputs.select(&calibration::of_classes(inputs, classes));
-    let indices: Vec<usize> = (0..inputs.len()).collect();
-    let truth = score::wanted(inputs, &indices, classes);
-    let own: Vec<usize> = (0..classes.len()).collect();
-    let source_rows = score::scores(&source.graph, source, inputs, &indices)?;
-    let small_rows = score::scores(&cut.graph, source, inputs, &indices)?;
-    let raw: Vec<&[u8]> = (0..inputs.len()).map(|i| inputs.sample(i)).collect();
-    let int8_rows = sim::run_many(program, &raw);
-    let int8: Vec<usize> = int8_rows.iter().map(|row| score::argmax(row[..asked].iter().copied())).collect();
-    let masked = score::masked(&source_rows, classes);
-    let over_all: Vec<usize> = source_rows
-        .iter()
-        .map(|row| {
-            let winner = score::argmax(row.iter().copied());
-            classes.iter().position(|&c| c == winner).unwrap_or(usize::MAX)
-        })
-        .collect();
-    let of_class = |predicted: &[usize], class: usize| {
-        let pairs = predicted.iter().zip(&truth).filter(|(_, t)| **t == class);
-        let (hits, n) = pairs.fold((0, 0), |(hits, n), (p, t)| (hits + usize::from(p == t), n + 1));
-        (n, hits as f64 / n.max(1) as f64)
-    };
-    let per_class = program.classes[..asked].iter().enumerate().map(|(k, name)| {
-        let (samples, source_masked) = of_class(&masked, k);
-        (name.clone(), ClassAccuracy { samples, source_masked, int8: of_class(&int8, k).1 })
-    });
-    let rows = together::Rows { source: &source_rows, small: &small_rows, int8: &int8_rows };
-    let joint = together::report(source, &cut.graph, &rows, &truth);
-    let accuracy = Accuracy {
-        samples: inputs.len(),
-        source_all: score::accuracy(&over_all, &truth),
-        source_masked: score::accuracy(&masked, &truth),
-        assembled_f32: score::accuracy(&score::masked(&small_rows, &own), &truth),
-        int8: score::accuracy(&int8, &truth),
-        per_class: per_class.collect(),
-    };
-    Ok(Some((accuracy, joint)))
-}
-
-/// Only `--max-drop` makes accuracy a reason to refuse.
-fn gate(report: &report::Build, max_drop: Option<f64>) -> Result<()> {
-    let (Some(drop), Some(accuracy)) = (max_drop, &report.accuracy) else { return Ok(()) };
-    let lost = (accuracy.source_masked - accuracy.int8) * 100.0;
-    if lost <= drop + 1e-9 {
-        return Ok(());
-    }
-    Diag::no("build/max-drop", "the crate loses more accuracy on the test split than --max-drop allows")
-        .expected(format!("at most {drop} points below the masked source"), format!("{lost:.2} points"))
-        .help("allow more with --max-drop, or keep more with --keep")
-        .err()
-}
-
-/// Limits on memory hold for what was measured too: code is known only now.
-fn sizes_gate(report: &report::Build, limits: &Limits) -> Result<()> {
-    let need = Limits {
-        macs: Some(report.assembled.macs),
-        flash: report.flash.as_ref().map(|f| f.total_bytes),
-        ram: Some(report.ram.arena_bytes + report.ram.input_bytes),
-    };
-    let exceeded = limits.exceeded(&need);
-    let Some((flag, limit, need)) = exceeded.first() else { return Ok(()) };
-    Diag::no("build/limit", "the crate needs more than its limit allows")
-        .expected(format!("{flag} {limit}"), need)
-        .help(format!("{flag} {need} is possible; so is a smaller network, with the limit lowered by the difference"))
-        .err()
-}
-
-fn needs(plan: &Plan, flash: Option<u64>, stack: Option<u64>) -> Needs {
-    let constants = (plan.sizes.weights_bytes + plan.sizes.tables_bytes) as u64;
-    Needs {
-        flash: flash.unwrap_or(constants),
-        arena: plan.arena_bytes as u64,
-        other_ram: plan.input_bytes as u64 + stack.unwrap_or(0),
-    }
-}
-
-fn ram(plan: &Plan, stack: Option<u64>) -> report::Ram {
-    let (arena, input) = (plan.arena_bytes as u64, plan.input_bytes as u64);
-    report::Ram {
-        arena_bytes: arena,
-        input_bytes: input,
-        stack_bytes: stack,
-        total_bytes: arena + input + stack.unwrap_or(0),
     }
 }
 
@@ -403,8 +320,8 @@ fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settin
             words.push("--background DIR".into());
         }
     }
-    if settings.plan.optimize != plan::Optimize::default() {
-        words.push(format!("--optimize {}", settings.plan.optimize.name()));
+    if settings.route.optimize != plan::Optimize::default() {
+        words.push(format!("--optimize {}", settings.route.optimize.name()));
     }
     words.push(format!("--seed {}", settings.route.seed));
     words

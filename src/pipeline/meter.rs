@@ -5,12 +5,12 @@ use crate::diag::{Diag, Result};
 use crate::ir::Graph;
 use crate::pipeline::Progress;
 use crate::pipeline::cutter::Cutter;
-use crate::pipeline::emit::{golden, random_inputs};
 use crate::pipeline::limits::Limits;
+use crate::pipeline::route::Wanted;
 use crate::plan::{self, Plan};
 use crate::qir::{Program, Provenance};
+use crate::quantize;
 use crate::target::Target;
-use crate::{emit, quantize, verify};
 
 /// Units of a combined cost per whole limit.
 const UNIT: f64 = 1e9;
@@ -37,24 +37,16 @@ pub(super) struct Meter<'a> {
     cutter: &'a Cutter<'a>,
     pub(super) limits: Limits,
     target: Option<&'a Target>,
-    /// Bytes of flash of the smallest network beyond weights and tables; other widths change it little.
-    code: u64,
+    /// How kernels are chosen.
+    plan: plan::Options,
 }
 
 impl<'a> Meter<'a> {
-    /// Measures the code once, by linking the network of widths `least`, if flash is limited.
-    pub(super) fn new(
-        cutter: &'a Cutter<'a>,
-        limits: Limits,
-        target: Option<&'a Target>,
-        least: &[usize],
-        progress: &dyn Progress,
-    ) -> Result<Self> {
-        let mut meter = Self { cutter, limits, target, code: 0 };
-        if limits.flash.is_some() {
-            meter.code = meter.code(least, progress)?;
+    pub(super) fn new(cutter: &'a Cutter<'a>, options: &'a Wanted, progress: &dyn Progress) -> Self {
+        if options.limits.flash.is_some() && options.target.is_none() {
+            progress.note("--max-flash counts weights and tables only: without a board nothing is known of the code");
         }
-        Ok(meter)
+        Self { cutter, limits: options.limits, target: options.target.as_ref(), plan: options.plan() }
     }
 
     /// What the network of these widths needs.
@@ -62,9 +54,10 @@ impl<'a> Meter<'a> {
         let graph = self.cutter.sliced(widths)?;
         let mut need = Need { sizes: Limits { macs: Some(graph.macs()), flash: None, ram: None }, crowd: 0.0 };
         if self.limits.flash.is_some() || self.limits.ram.is_some() {
-            let (_, plan) = self.planned(&graph)?;
-            let constants = plan.sizes.weights_bytes + plan.sizes.tables_bytes;
-            need.sizes.flash = Some(constants as u64 + self.code);
+            let (program, plan) = self.planned(&graph)?;
+            let constants = (plan.sizes.weights_bytes + plan.sizes.tables_bytes) as u64;
+            let bound = |target| plan::flash_bound(&program, &plan, target);
+            need.sizes.flash = Some(self.target.map_or(constants, bound));
             need.sizes.ram = Some((plan.arena_bytes + plan.input_bytes) as u64);
             need.crowd = crowd(&plan);
         }
@@ -115,31 +108,10 @@ impl<'a> Meter<'a> {
             &options,
         )?;
         let plan = match self.target {
-            Some(target) => plan::plan_for(&program, target)?,
+            Some(target) => plan::plan_as(&program, target, &self.plan)?,
             None => plan::plan(&program)?,
         };
         Ok((program, plan))
-    }
-
-    /// Bytes that the network of these widths adds to a firmware for the board beyond weights and tables: code, class
-    /// names, alignment. 0, with a word to the user, where nothing can be linked.
-    fn code(&self, widths: &[usize], progress: &dyn Progress) -> Result<u64> {
-        let Some(target) = self.target else {
-            progress.note("--max-flash counts weights and tables only: there is no board to compile the code for");
-            return Ok(0);
-        };
-        let (program, plan) = self.planned(&self.cutter.sliced(widths)?)?;
-        let samples = golden(&program, &random_inputs(&program, 1));
-        let files = emit::emit(&program, &plan, target, &emit::Options { samples, ..emit::Options::default() })?;
-        let constants = (plan.sizes.weights_bytes + plan.sizes.tables_bytes) as u64;
-        match verify::footprint(&files, &program.name, target, &verify::Options::default()) {
-            Ok(footprint) => Ok(footprint.total_bytes.saturating_sub(constants)),
-            Err(diag) if diag.code == "verify/no-rust-target" => {
-                progress.note(&format!("--max-flash counts weights and tables only: {}", diag.what));
-                Ok(0)
-            }
-            Err(diag) => Err(diag),
-        }
     }
 }
 

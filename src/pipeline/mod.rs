@@ -3,6 +3,7 @@
 //! In: options as plain structs. Out: plain data ([`crate::report`]) or files written whole through
 //! [`crate::output`]. What is going on is told to a [`Progress`]; nothing here prints or reads the clock.
 
+mod accuracy;
 mod adapt;
 mod add_class;
 mod assemble;
@@ -14,14 +15,17 @@ pub(crate) mod calibration;
 mod components;
 pub(crate) mod cutter;
 mod demo;
+mod device;
 mod emit;
 pub(crate) mod finetune;
 mod firmware;
+mod flash;
 mod inspect;
 mod joint;
 mod judge;
 mod libraries;
 mod limits;
+mod memory;
 mod meter;
 mod part;
 mod plan;
@@ -53,14 +57,15 @@ pub use bench::{BenchOptions, Benched, bench};
 pub use build::{BuildOptions, Outcome, build, build_from, build_source};
 pub use components::{ComponentsOptions, components};
 pub use demo::{DemoOptions, demo};
+pub use device::{DeviceSummary, DeviceVerifyOptions, verify_device};
 pub use emit::{EmitOptions, emit};
 pub use finetune::{FinetuneOptions, finetune};
-pub use firmware::{DeviceSummary, DeviceVerifyOptions, FlashOptions, FlashSummary, flash, verify_device};
+pub use flash::{FlashOptions, FlashSummary, flash};
 pub use inspect::inspect;
 pub use joint::open as open_joint;
 pub use limits::{ByteLimit, Limits, MacLimit};
 pub use part::{From, HeadScale, Part};
-pub use plan::{PlanOptions, plan};
+pub use plan::{PlanOptions, Planned, plan};
 pub use progress::{Progress, Silent};
 pub use quantize::{QuantizeOptions, quantize};
 pub use reject::{Point, RejectOptions, Share};

@@ -1,9 +1,10 @@
-//! `fratc plan`: order, memory and kernels of a network on a board, without compiling anything.
+//! `fratc plan`: order, memory and kernels of a network on a board, and whether it fits, without compiling anything.
 
 use std::path::Path;
 
-use crate::diag::Result;
+use crate::diag::{Diag, Result};
 use crate::pipeline::bench::words;
+use crate::pipeline::memory;
 use crate::pipeline::subject::Subject;
 use crate::pipeline::{Progress, SubjectOptions};
 use crate::plan::{self, Home, Plan, Step, cost};
@@ -20,21 +21,40 @@ pub struct PlanOptions {
     pub plan: plan::Options,
 }
 
+/// A plan, and the reason why the answer is no, if it does not fit the board.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub report: PlanReport,
+    /// Why the answer is no.
+    pub refused: Option<Box<Diag>>,
+}
+
 /// Plans what `path` names: a case file, an int8 program, or the folder of an emitted crate.
-pub fn plan(path: &Path, options: &PlanOptions, progress: &dyn Progress) -> Result<PlanReport> {
-    let Subject { program, target, name, .. } = Subject::open(path, &options.subject, progress)?;
+pub fn plan(path: &Path, options: &PlanOptions, progress: &dyn Progress) -> Result<Planned> {
+    let subject = Subject::open(path, &options.subject, options.plan.optimize, progress)?;
+    let Subject { program, target, name, plan: wanted, .. } = &subject;
     progress.stage("plan");
-    let plan = plan::plan_as(&program, &target, &options.plan)?;
-    let candidates = cost::candidates(&program, &target);
-    let estimate = plan::estimate(&program, &target, &plan);
+    let plan = plan::plan_as(program, target, wanted)?;
+    let (memory, shared_code_bytes) = memory::predicted(program, &plan, target);
+    let needs = memory::needs(program, &plan, target, None, None);
+    let refused = memory::check(target, needs, &memory, || subject.advice(progress)).err();
+    let report = report(program, &plan, target, name, wanted.optimize.name());
+    let regions = memory::regions(target, needs);
+    Ok(Planned { report: PlanReport { memory, shared_code_bytes, regions, ..report }, refused })
+}
+
+fn report(program: &Program, plan: &Plan, target: &Target, name: &str, optimize: &'static str) -> PlanReport {
+    let candidates = cost::candidates(program, target);
+    let estimate = plan::estimate(program, target, plan);
     let steps = plan.steps.iter().zip(&candidates);
-    let layers: Vec<PlanLayer> = steps.map(|(step, all)| layer(&program, &plan, step, all, &target)).collect();
+    let layers: Vec<PlanLayer> = steps.map(|(step, all)| layer(program, plan, step, all, target)).collect();
     let measured = |layer: &PlanLayer| layer.candidates.iter().find(|c| c.chosen).and_then(|c| c.est_instructions);
-    Ok(PlanReport {
+    PlanReport {
         schema: SCHEMA,
-        name,
+        name: name.to_string(),
         target: target.name.clone(),
-        optimize: options.plan.optimize.name(),
+        optimize: optimize,
         macs: program.macs(),
         est_instructions: layers.iter().map(measured).sum(),
         weights_bytes: plan.sizes.weights_bytes as u64,
@@ -56,7 +76,10 @@ pub fn plan(path: &Path, options: &PlanOptions, progress: &dyn Progress) -> Resu
                 last_layer: place.last_step,
             })
             .collect(),
-    })
+        memory: Vec::new(),
+        shared_code_bytes: None,
+        regions: Vec::new(),
+    }
 }
 
 fn shape(Hwc { h, w, c }: Hwc) -> [usize; 3] {

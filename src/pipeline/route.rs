@@ -15,6 +15,7 @@ use crate::pipeline::cutter::Cutter;
 use crate::pipeline::finetune::{self, FinetuneOptions};
 use crate::pipeline::limits::{self, ByteLimit, Limits, MacLimit};
 use crate::pipeline::{Place, Progress, Source, joint, libraries, reject, widths};
+use crate::plan::{self, Optimize};
 use crate::report;
 use crate::route;
 use crate::target::Target;
@@ -59,6 +60,8 @@ pub struct Wanted {
     pub limits: Limits,
     /// The board that memory is planned for, where there is one.
     pub target: Option<Target>,
+    /// What kernels are chosen for there.
+    pub optimize: Optimize,
     /// How critical channels are found.
     pub method: Method,
     /// Route libraries to use instead of attributing.
@@ -103,6 +106,7 @@ impl RouteOptions {
             max_drop,
             limits: self.limits(source)?,
             target: None,
+            optimize: Optimize::default(),
             method,
             libraries: self.libraries.clone(),
             refit: self.refit.or(case.refit).unwrap_or(true),
@@ -110,6 +114,13 @@ impl RouteOptions {
             rejecting: None,
             seed,
         })
+    }
+}
+
+impl Wanted {
+    /// How the network is to be planned: its limits bind the choice of kernels too.
+    pub fn plan(&self) -> plan::Options {
+        plan::Options { optimize: self.optimize, max_flash: self.limits.flash, max_ram: self.limits.ram }
     }
 }
 

@@ -9,8 +9,10 @@ use crate::diag::{Diag, Result};
 use crate::emit::EmittedFile;
 use crate::output;
 use crate::pipeline::emit::PROGRAM_FILE;
+use crate::pipeline::route::{self, Wanted};
 use crate::pipeline::simplify::simplify;
-use crate::pipeline::{Progress, RouteOptions, Source, assembly, finetune, quantize, route};
+use crate::pipeline::{ByteLimit, Progress, RouteOptions, Source, assembly, finetune, memory, quantize};
+use crate::plan::{self, Optimize};
 use crate::qir::{self, Program};
 use crate::target::Target;
 use crate::verify;
@@ -40,6 +42,18 @@ pub(super) struct Subject {
     pub name: String,
     /// The crate it came in.
     pub emitted: Option<Crate>,
+    /// How kernels are to be chosen.
+    pub plan: plan::Options,
+    /// The case it was made from.
+    origin: Option<Box<Origin>>,
+}
+
+/// Where a program was cut out.
+#[derive(Debug)]
+struct Origin {
+    source: Source,
+    classes: Vec<usize>,
+    wanted: Wanted,
 }
 
 /// An emitted crate.
@@ -58,12 +72,15 @@ struct Kept {
 
 impl Subject {
     /// Opens what `path` names: a folder that fratc wrote, an int8 program, or a case file.
-    pub fn open(path: &Path, options: &SubjectOptions, progress: &dyn Progress) -> Result<Self> {
+    pub fn open(path: &Path, options: &SubjectOptions, optimize: Optimize, progress: &dyn Progress) -> Result<Self> {
+        let bytes = |limit: Option<ByteLimit>| limit.map(|limit| limit.0);
+        let RouteOptions { max_flash, max_ram, .. } = &options.route;
+        let plan = plan::Options { optimize, max_flash: bytes(*max_flash), max_ram: bytes(*max_ram) };
         if path.is_dir() {
-            return Self::of_crate(path, options);
+            return Self::of_crate(path, options, plan);
         }
         if path.extension().is_some_and(|extension| extension == "toml") || assembly::is_assembly(path) {
-            return Self::of_case(path, options, progress);
+            return Self::of_case(path, options, optimize, progress);
         }
         progress.stage("load");
         let program = qir::load(path).map_err(|mut error| {
@@ -75,10 +92,10 @@ impl Subject {
         })?;
         let target = Target::load(options.target.as_ref().ok_or_else(no_target)?)?;
         let (program, _) = simplify(program, &target, options.simplify)?;
-        Ok(Self { name: stem(path), program, target, emitted: None })
+        Ok(Self { name: stem(path), program, target, emitted: None, plan, origin: None })
     }
 
-    fn of_crate(dir: &Path, options: &SubjectOptions) -> Result<Self> {
+    fn of_crate(dir: &Path, options: &SubjectOptions, plan: plan::Options) -> Result<Self> {
         let kept = std::fs::read_to_string(dir.join(output::MARKER)).map_err(|e| {
             Diag::new("bench/not-a-crate", format!("this is no crate that fratc wrote ({e})"))
                 .at(dir.display())
@@ -91,16 +108,24 @@ impl Subject {
         let program = qir::load(&dir.join(PROGRAM_FILE))?;
         let mut files = verify::read_crate(dir)?;
         files.retain(|file| !file.path.starts_with("fratc/"));
-        Ok(Self { name: stem(dir), program, target, emitted: Some(Crate { files, target: emitted_for }) })
+        Ok(Self {
+            name: stem(dir),
+            program,
+            target,
+            emitted: Some(Crate { files, target: emitted_for }),
+            plan,
+            origin: None,
+        })
     }
 
-    fn of_case(path: &Path, options: &SubjectOptions, progress: &dyn Progress) -> Result<Self> {
+    fn of_case(path: &Path, options: &SubjectOptions, optimize: Optimize, progress: &dyn Progress) -> Result<Self> {
         let case = if assembly::is_assembly(path) { None } else { Case::load(path)?.target };
         // Before anything slow.
         let target = Target::load(options.target.as_ref().or(case.as_ref()).ok_or_else(no_target)?)?;
         progress.stage("load");
         let source = Source { device: options.route.device, ..Source::open(path)? };
-        let wanted = options.route.resolve(&source)?;
+        let mut wanted = options.route.resolve(&source)?;
+        (wanted.target, wanted.optimize) = (Some(target.clone()), optimize);
         let classes = source.classes(&options.route.classes)?;
         let random = options.random_calibration.or(source.case.options.random_calibration);
         let mut cut = route::cut(&source, &classes, &wanted, progress)?;
@@ -109,7 +134,15 @@ impl Subject {
         let samples = quantize::samples(&source, &classes, random, wanted.seed)?;
         let program = quantize::lower(&source, &cut.graph, &classes, &samples, NAME, Vec::new())?;
         let (program, _) = simplify(program, &target, options.simplify)?;
-        Ok(Self { name: stem(path), program, target, emitted: None })
+        let plan = wanted.plan();
+        let origin = Some(Box::new(Origin { source, classes, wanted }));
+        Ok(Self { name: stem(path), program, target, emitted: None, plan, origin })
+    }
+
+    /// What limits of the board's sizes would choose; `None` for what is no case.
+    pub fn advice(&self, progress: &dyn Progress) -> Option<String> {
+        let Origin { source, classes, wanted } = self.origin.as_deref()?;
+        memory::advice(source, classes, wanted, &self.target, progress)
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn search(
     let ends = |end: fn(&Vec<usize>) -> usize| choices.iter().map(end).collect::<Vec<usize>>();
     // Groups that may vanish one by one may not all vanish together.
     let (least, most) = (ends(|c| narrowest(c)), ends(|c| c[c.len() - 1]));
-    let meter = Meter::new(cutter, options.limits, options.target.as_ref(), &least, progress)?;
+    let meter = Meter::new(cutter, options, progress);
     let impossible = options.limits.exceeded(&meter.need(&least)?.sizes);
     if !impossible.is_empty() {
         return Err(infeasible("no network of this source is that small", &impossible, None));

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use fratc_runtime::dsp;
 
 use super::fitted::FITTED;
-use super::{Kernel, Sizes, kernel};
+use super::{Kernel, Sizes, code, kernel};
 use crate::qir::{Conv, Layer, Op, Program, Window};
 use crate::target::{Core, RustTarget, Target};
 
@@ -123,6 +123,9 @@ pub fn instructions(program: &Program, layer: &Layer, kernel: Kernel, class: &st
 
 /// Estimated bytes of code of a crate whose layers have these forms.
 pub fn code(class: &str, forms: &[&str]) -> u64 {
+    if let Some(bytes) = code::of_forms(class, forms) {
+        return bytes;
+    }
     let distinct: BTreeSet<&str> = forms.iter().copied().collect();
     let of = |form: &str| fitted(class, form).map_or([0.0; 2], |fitted| fitted.code);
     let [layer, rest] = of("call");

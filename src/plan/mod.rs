@@ -14,13 +14,16 @@
 //! - `pack`: its weights' layout
 //! - `bands`: layers that run some rows at a time, with their output over their input
 //! - `cost`, `fitted`: what a kernel will cost
-//! - `select`: the kernels that are best together
+//! - `select`, `budget`: the kernels that are best together, within limits
 //! - `place`: offsets
 //! - `sizes`: bytes of weights and tables
+//! - `code`: bytes of code
 //! - `check`: the invariants above
 
 mod bands;
+mod budget;
 mod check;
+pub mod code;
 pub mod cost;
 mod fitted;
 mod kernel;
@@ -31,6 +34,7 @@ mod select;
 mod sizes;
 
 pub use bands::Bands;
+pub use budget::{code_bytes, estimate, flash_bound, plan_as};
 pub use kernel::{Family, Kernel, columns};
 pub use pack::{Packed, pack};
 pub use select::{Estimate, Optimize, Options};
@@ -127,6 +131,18 @@ impl Plan {
         self.steps.iter().find_map(|step| step.kernel.family())
     }
 
+    /// Bytes of the arena that hold a tensor or are scratch memory while a step runs, each counted once.
+    pub fn bytes_held(&self, step: usize) -> usize {
+        let alive = self.placements.iter().filter(|p| (p.first_step..=p.last_step).contains(&step));
+        let scratch = self.steps[step].scratch.map(|s| (s.offset, s.bytes));
+        let mut held: Vec<(usize, usize)> = alive.map(|p| (p.offset, p.bytes)).chain(scratch).collect();
+        held.sort_unstable();
+        let add = |(sum, end): (usize, usize), (offset, bytes): (usize, usize)| {
+            (sum + (offset + bytes).saturating_sub(end.max(offset)), end.max(offset + bytes))
+        };
+        held.into_iter().fold((0, 0), add).0
+    }
+
     /// Where `tensor` is.
     pub fn home(&self, program: &Program, tensor: TensorId) -> Home {
         if tensor == program.input() {
@@ -154,38 +170,6 @@ pub fn plan(program: &Program) -> Result<Plan> {
 /// As [`plan`].
 pub fn plan_for(program: &Program, target: &Target) -> Result<Plan> {
     plan_with(program, Features::of(target), target.flash_bytes())
-}
-
-/// Like [`plan_for`], with the kernels that are best for `options`.
-///
-/// # Errors
-/// As [`plan`].
-pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
-    if *options == Options::default() {
-        return plan_for(program, target);
-    }
-    check_program(program)?;
-    let chosen = lay_out(program, &select::Choice::new(program, target, options).kernels(), true)?;
-    if options.optimize != Optimize::Ram {
-        return Ok(chosen);
-    }
-    // What an output may share with its input is known only once everything has its place.
-    let mut best = chosen;
-    for optimize in [Optimize::Balanced, Optimize::Size, Optimize::Speed] {
-        let other = select::Choice::new(program, target, &Options { optimize, ..*options }).kernels();
-        let other = lay_out(program, &other, true)?;
-        if other.arena_bytes < best.arena_bytes {
-            best = other;
-        }
-    }
-    Ok(best)
-}
-
-/// What `plan` is estimated to cost on `target`; the arena is the plan's own.
-pub fn estimate(program: &Program, target: &Target, plan: &Plan) -> Estimate {
-    let kernels: Vec<Kernel> = plan.steps.iter().map(|step| step.kernel).collect();
-    let estimate = select::Choice::new(program, target, &Options::default()).estimate_of(&kernels);
-    Estimate { ram: (plan.arena_bytes + plan.input_bytes) as u64, ..estimate }
 }
 
 /// Plans `program` with these kernels, one a layer, each of which must be among [`cost::candidates`]. All layers run

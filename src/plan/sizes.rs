@@ -1,6 +1,6 @@
 //! Bytes of constants: known exactly before anything is compiled.
 
-use super::{Kernel, pack};
+use super::{Kernel, code, pack};
 use crate::qir::{Bias, Conv, Grouped, Layer, Op, PadValue, Program, Requant};
 
 /// Constants of one layer, in bytes of flash.
@@ -8,7 +8,7 @@ use crate::qir::{Bias, Conv, Grouped, Layer, Op, PadValue, Program, Requant};
 pub struct LayerBytes {
     /// int8 weights, as the kernel reads them.
     pub weights: usize,
-    /// Biases, multipliers, border classes, pad values, lookup tables.
+    /// Biases, multipliers, border classes, pad values, lookup tables, and the struct that the kernel is called with.
     pub tables: usize,
 }
 
@@ -48,13 +48,14 @@ pub(super) fn layer_total(program: &Program, layer: &Layer, kernel: Kernel) -> u
 }
 
 fn with_kernel(program: &Program, layer: &Layer, kernel: Kernel) -> LayerBytes {
-    let bytes = layer_bytes(&layer.op);
-    let Some(packed) = pack(program, layer, kernel) else { return bytes };
+    let LayerBytes { weights, tables } = layer_bytes(&layer.op);
+    let call = code::struct_bytes(layer, kernel);
+    let Some(packed) = pack(program, layer, kernel) else { return LayerBytes { weights, tables: tables + call } };
     let tables = match (&layer.op, &packed.bias) {
         (Op::Conv(conv), Some(bias)) => size_of_val(&bias[..]) + requant_bytes(&conv.requant),
-        _ => bytes.tables,
+        _ => tables,
     };
-    LayerBytes { weights: size_of_val(&packed.weights[..]), tables }
+    LayerBytes { weights: size_of_val(&packed.weights[..]), tables: tables + call }
 }
 
 fn layer_bytes(op: &Op) -> LayerBytes {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::memory::{LayerMemory, Region};
+
 /// Version of the JSON objects' layout.
 pub const SCHEMA: u32 = 1;
 
@@ -40,6 +42,12 @@ pub struct Build {
     pub flash: Option<Flash>,
     /// Memory while running.
     pub ram: Ram,
+    /// Each layer in the linked firmware, in order of execution; empty if nothing was linked.
+    pub layers: Vec<LayerMemory>,
+    /// Code that several layers share, and the rest of it; `null` if nothing was linked.
+    pub shared_code_bytes: Option<u64>,
+    /// The board's memories with the linked firmware, which is the crate's example; empty if nothing was linked.
+    pub regions: Vec<Region>,
     /// Byte-for-byte comparisons.
     pub verify: Verify,
     /// What was skipped or deserves attention.
@@ -269,9 +277,9 @@ pub struct Simplified {
 pub struct Flash {
     /// int8 weights.
     pub weights_bytes: u64,
-    /// Biases, multipliers, border tables, lookup tables.
+    /// Biases, multipliers, border tables, lookup tables, what kernels are called with.
     pub tables_bytes: u64,
-    /// Instructions and the rest.
+    /// Instructions, and what alignment adds.
     pub code_bytes: u64,
     /// Sum.
     pub total_bytes: u64,
@@ -286,6 +294,8 @@ pub struct Ram {
     pub input_bytes: u64,
     /// High-water mark of `infer` in QEMU; `null` if it did not run.
     pub stack_bytes: Option<u64>,
+    /// What is left of the stack's memory beside it in the linked firmware, the caller's own stack included.
+    pub stack_left_bytes: Option<u64>,
     /// Sum of what is known.
     pub total_bytes: u64,
 }

@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod components;
+mod memory;
 mod plan;
 mod text;
 mod transfer;
@@ -12,5 +13,6 @@ mod transfer;
 pub use bench::{Bench, BenchCompared, BenchLayer, Change, LayerChange};
 pub use build::*;
 pub use components::*;
+pub use memory::{LayerMemory, Region};
 pub use plan::{PlanCandidate, PlanLayer, PlanReport, PlanTensor};
 pub use transfer::{Scratch, Transfer, TransferReport};

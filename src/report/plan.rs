@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::memory::{LayerMemory, Region, write_layers, write_regions};
 use super::text::grouped;
 
 /// Order, memory and kernels of a program on a board, reckoned without compiling anything.
@@ -23,9 +24,9 @@ pub struct PlanReport {
     pub est_instructions: Option<u64>,
     /// Bytes of weights as the kernels read them: exact.
     pub weights_bytes: u64,
-    /// Bytes of other constants: exact but for class names and alignment.
+    /// Bytes of other constants: exact.
     pub tables_bytes: u64,
-    /// Bytes of code: estimated.
+    /// Bytes of code: predicted, see `docs/device.md`.
     pub est_code_bytes: u64,
     /// All three.
     pub est_flash_bytes: u64,
@@ -35,6 +36,12 @@ pub struct PlanReport {
     pub input_bytes: u64,
     /// Layers in order of execution.
     pub layers: Vec<PlanLayer>,
+    /// What each layer takes of the memories; weights, tables and arena exact, code predicted.
+    pub memory: Vec<LayerMemory>,
+    /// Code that several layers share, and the rest of it: predicted; `null` if a kernel was never measured.
+    pub shared_code_bytes: Option<u64>,
+    /// The board's memories with what the network takes of them; stack and the rest of a firmware come on top.
+    pub regions: Vec<Region>,
     /// Tensors in the arena.
     pub tensors: Vec<PlanTensor>,
 }
@@ -135,6 +142,9 @@ impl fmt::Display for PlanReport {
                 )?;
             }
         }
+        writeln!(f)?;
+        write_layers(f, &self.memory, self.shared_code_bytes)?;
+        writeln!(f)?;
         writeln!(f, "target    {}, for {}", self.target, self.optimize)?;
         writeln!(
             f,
@@ -156,6 +166,7 @@ impl fmt::Display for PlanReport {
             grouped(self.arena_bytes + self.input_bytes),
             grouped(self.arena_bytes),
             grouped(self.input_bytes)
-        )
+        )?;
+        write_regions(f, &self.regions)
     }
 }

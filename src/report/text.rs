@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::build::{Accuracy, Build, Finetune, Joint, Reject, Simplified};
+use super::memory::{write_layers, write_regions};
 
 impl fmt::Display for Build {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,8 +55,19 @@ impl fmt::Display for Build {
             grouped(self.ram.input_bytes)
         )?;
         match self.ram.stack_bytes {
-            Some(stack) => writeln!(f, ", stack {}", grouped(stack))?,
-            None => writeln!(f, ", stack not measured")?,
+            Some(stack) => write!(f, ", stack {} by painting it in QEMU", grouped(stack))?,
+            None => write!(f, ", stack not measured")?,
+        }
+        match self.ram.stack_left_bytes {
+            Some(left) => writeln!(f, ", {} B left for it", grouped(left))?,
+            None => writeln!(f)?,
+        }
+        if !self.layers.is_empty() {
+            write_layers(f, &self.layers, self.shared_code_bytes)?;
+        }
+        if !self.regions.is_empty() {
+            writeln!(f, "memory    of the linked example, `size` says the same")?;
+            write_regions(f, &self.regions)?;
         }
         match &self.verify.host {
             Some(run) => writeln!(f, "host      {} samples, {} mismatches", run.samples, run.mismatches)?,

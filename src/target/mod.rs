@@ -8,9 +8,11 @@
 //! past 4 GiB; exactly one code region and one arena region; a Rust target that the core can run and whose
 //! float ABI its FPU has.
 
+mod file;
 mod fit;
 mod model;
 mod read;
+mod regions;
 mod shipped;
 
 use std::path::Path;

@@ -11,7 +11,7 @@
 //! - `lines`: what the example prints
 //! - `runs`: host and QEMU
 //! - `differ`: the first layer that differs
-//! - `footprint`: sizes from ELF files
+//! - `symbols`, `footprint`: sizes from ELF files
 //! - `firmware`: building firmware in its folder
 //! - `regions`: what a firmware takes of each memory
 //! - `device`: the same comparison with running firmware, over a serial line
@@ -25,6 +25,7 @@ mod lines;
 mod process;
 mod regions;
 mod runs;
+mod symbols;
 
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +33,7 @@ use std::time::Duration;
 pub(crate) use copy::Copy;
 pub use differ::Mismatch;
 pub use firmware::build_firmware;
-pub use footprint::{Footprint, measure};
+pub use footprint::{Footprint, LayerFootprint, measure};
 pub(crate) use lines::Printed;
 pub use process::stop_all;
 pub(crate) use process::{Finished, Stopped, run as run_program};
@@ -113,6 +114,8 @@ pub struct Verification {
     pub footprint: Option<Footprint>,
     /// Why `footprint` is `None`.
     pub no_footprint: Option<String>,
+    /// What the linked example takes of each memory; empty if nothing was linked.
+    pub regions: Vec<RegionUse>,
 }
 
 impl Verification {
@@ -171,7 +174,8 @@ pub fn verify(
         Err(error) if error.code == "verify/no-rust-target" => {
             let why = format!("{}; {}", error.what, error.help.unwrap_or_default());
             let (no_qemu, no_footprint) = (Some(why.clone()), Some(why));
-            return Ok(Verification { host, qemu: None, no_qemu, first, footprint: None, no_footprint });
+            let regions = Vec::new();
+            return Ok(Verification { host, qemu: None, no_qemu, first, footprint: None, no_footprint, regions });
         }
         Err(error) => return Err(error),
     };
@@ -179,8 +183,8 @@ pub fn verify(
     let run = match runs::qemu(&copy, &device.with, &raw[..count], target, options)? {
         Ok(run) => run,
         Err(why) => {
-            let (footprint, no_qemu) = (Some(device.footprint), Some(why));
-            return Ok(Verification { host, qemu: None, no_qemu, first, footprint, no_footprint: None });
+            let (footprint, no_qemu, regions) = (Some(device.footprint), Some(why), device.regions);
+            return Ok(Verification { host, qemu: None, no_qemu, first, footprint, no_footprint: None, regions });
         }
     };
     let differing = differ::differing(program, &expected[..count], &run.records)?;
@@ -197,7 +201,8 @@ pub fn verify(
         instructions_per_inference: run.instructions,
         stack_bytes: run.stack,
     });
-    Ok(Verification { host, qemu, no_qemu: None, first, footprint: Some(device.footprint), no_footprint: None })
+    let (footprint, regions) = (Some(device.footprint), device.regions);
+    Ok(Verification { host, qemu, no_qemu: None, first, footprint, no_footprint: None, regions })
 }
 
 /// What the crate `name` made of `files` adds to a firmware for `target`; nothing is run.
@@ -253,6 +258,7 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut Vec<EmittedFile>) -> Res
 struct Device {
     with: std::path::PathBuf,
     footprint: Footprint,
+    regions: Vec<RegionUse>,
 }
 
 /// What the crate adds to a firmware for `target`.
@@ -268,8 +274,9 @@ fn device_elf(copy: &Copy, target: &Target) -> Result<Device> {
             Box::new(Diag::new("verify/elf", format!("cannot read what was built: {error}")).at(path.display()))
         })
     };
-    let footprint = measure(&read(&with)?, &read(&without)?)?;
-    Ok(Device { with, footprint })
+    let elf = read(&with)?;
+    let footprint = measure(&elf, &read(&without)?)?;
+    Ok(Device { footprint, regions: region_table(&elf, target)?, with })
 }
 
 fn check_samples(program: &Program, samples: &Samples) -> Result<()> {

@@ -129,7 +129,11 @@ fn check_sizes(dir: &Path, triple: &str, report: &Value) {
     let code = |sections: &[Section]| sections.iter().filter(|s| s.code).map(|s| s.bytes).sum::<u64>();
     let sizes = &report["flash"];
     assert_eq!(sizes["total_bytes"], flash(&with) - flash(&without), "{sizes:#}");
-    assert_eq!(sizes["code_bytes"], code(&with) - code(&without), "{sizes:#}");
+    // Beside the instructions: bytes between constants, for their alignment.
+    let rest = number(&sizes["code_bytes"]) as u64 - (code(&with) - code(&without));
+    assert!(rest < 200, "{rest} bytes: {sizes:#}");
+    let parts = ["weights_bytes", "tables_bytes", "code_bytes"].map(|part| number(&sizes[part]));
+    assert!((parts.iter().sum::<f64>() - number(&sizes["total_bytes"])).abs() < 0.5, "{sizes:#}");
     let arena = with.iter().find(|s| s.name == ".arena").expect("an arena").bytes;
     // Rust rounds the type up to its alignment of a word.
     assert_eq!((number(&report["ram"]["arena_bytes"]) as u64 + 3) & !3, arena, "{:#}", report["ram"]);

@@ -51,7 +51,7 @@ fn emitted(program: &Program, target: &Target) -> (Vec<EmittedFile>, Vec<u8>) {
 }
 
 /// `program` as `fratc build` emits it for the target `name`.
-fn simplified(program: &Program, name: &str) -> Program {
+pub fn simplified(program: &Program, name: &str) -> Program {
     let options = qir::pass::Options { granule: channel_granule(&target(name)), ..qir::pass::Options::default() };
     qir::pass::simplify(program, &options).expect("simplifies").0
 }
@@ -92,14 +92,14 @@ fn lowered(name: &str, model: &[u8], contract: &InputContract, samples: &Samples
 }
 
 /// The committed network of `fratc demo`, all 16 classes.
-fn markers() -> Program {
+pub fn markers() -> Program {
     let demo = demo::case();
     let few: Vec<usize> = (0..demo.calibration.len()).step_by(10).collect();
     lowered("markers", demo::model_bytes(), &demo.input, &demo.calibration.select(&few), &demo.label_names)
 }
 
 /// A network of the pack, calibrated on its calibration samples, or on random ones where it has none.
-fn of_pack(name: &str) -> Option<Program> {
+pub fn of_pack(name: &str) -> Option<Program> {
     let case = Case::load(&shared(&format!("cases/{name}.toml"))?).expect("case file");
     let samples = match &case.calibration {
         Some(_) => case.calibration().expect("calibration samples"),

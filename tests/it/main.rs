@@ -7,6 +7,7 @@ mod attribute;
 mod bench;
 mod build;
 mod cli;
+mod code_sizes;
 mod components;
 mod cores;
 mod counts;

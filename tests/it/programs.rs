@@ -177,7 +177,7 @@ impl Builder {
         self.push(name, Op::Gate(Gate { zero_points, requant }), &[features, gate], self.shape(features), quant)
     }
 
-    fn flatten(&mut self, name: &str, input: TensorId) -> TensorId {
+    pub fn flatten(&mut self, name: &str, input: TensorId) -> TensorId {
         let tensor = self.program.tensor(input).clone();
         self.push(name, Op::Flatten, &[input], Hwc { h: 1, w: 1, c: tensor.shape.len() }, tensor.quant)
     }

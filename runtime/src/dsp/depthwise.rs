@@ -45,6 +45,7 @@ pub fn depthwise(layer: &Depthwise<'_>, input: &[i8], output: &mut [i8], scratch
 
 /// Runs the convolution for the output rows from `first` on, as many as `output` holds: any cut of the output
 /// into bands of whole rows gives the same bytes.
+#[inline(never)]
 pub fn band(
     layer: &Depthwise<'_>,
     first: usize,

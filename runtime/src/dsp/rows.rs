@@ -75,6 +75,7 @@ pub fn conv(layer: &Rows<'_>, input: &[i8], output: &mut [i8], scratch: &mut [i8
 /// into bands of whole rows gives the same bytes.
 ///
 /// Eight columns go from the first row to the last, then the next eight: so the ring is as narrow as they are.
+#[inline(never)]
 pub fn band(layer: &Rows<'_>, first: usize, input: &[i8], output: &mut [i8], scratch: &mut [i8]) {
     let Hwc {
         w: width,

@@ -6,10 +6,10 @@ use crate::plan::Kernel;
 use crate::qir::Add;
 
 pub(super) fn add(context: &Context<'_>, add: &Add) -> Function {
-    let (parameters, call) = match context.step.in_place {
-        None => ("a: &[i8], b: &[i8], y: &mut [i8]", "add::add(&LAYER, a, b, y);"),
-        Some(0) => ("a: &mut [i8], b: &[i8]", "add::add_in_place(&LAYER, a, b);"),
-        Some(_) => ("a: &[i8], b: &mut [i8]", "add::add_in_place_second(&LAYER, a, b);"),
+    let (parameters, kernel, arguments) = match context.step.in_place {
+        None => ("a: &[i8], b: &[i8], y: &mut [i8]", "add::add", "a, b, y"),
+        Some(0) => ("a: &mut [i8], b: &[i8]", "add::add_in_place", "a, b"),
+        Some(_) => ("a: &[i8], b: &mut [i8]", "add::add_in_place_second", "a, b"),
     };
     let special = context.step.kernel == Kernel::DspAdd;
     let modules: &[&str] = if special { &["add", "dsp/add"] } else { &["add"] };
@@ -27,6 +27,7 @@ pub(super) fn add(context: &Context<'_>, add: &Add) -> Function {
     .map(|(name, value)| format!("        {name}: {value},\n"))
     .concat();
     function.layer_static("add::Add", "", &fields);
-    function.line(&format!("{}{call}", if special { "dsp::" } else { "" }));
+    function.opaque("layer", "&LAYER", arguments);
+    function.line(&format!("{}{kernel}(layer, {arguments});", if special { "dsp::" } else { "" }));
     function
 }

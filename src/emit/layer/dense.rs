@@ -11,6 +11,7 @@ pub(super) fn dense(context: &Context<'_>, dense: &Dense) -> Function {
     let requant = function.requant_table(context, requant);
     let fields = format!("        weights: &WEIGHTS,\n        bias: &BIAS,\n{requant}");
     function.layer_static("dense::Dense", "<'static>", &fields);
-    function.line("dense::dense(&LAYER, x, y);");
+    function.opaque("layer", "&LAYER", "x, y");
+    function.line("dense::dense(layer, x, y);");
     function
 }

@@ -9,6 +9,7 @@ pub(super) fn grouped(context: &Context<'_>, grouped: &Grouped) -> Function {
     let mut function = Function::new(words, context.one_to_one(), &["grouped", "bias", "pad"]);
     let group = format!("        group: [{}, {}],\n", context.input().c / groups, context.output().c / groups);
     fields(&mut function, context, conv, "grouped::Grouped", &group);
-    function.line("grouped::grouped(&LAYER, x, y);");
+    function.opaque("layer", "&LAYER", "x, y");
+    function.line("grouped::grouped(layer, x, y);");
     function
 }

@@ -3,13 +3,14 @@
 use super::{Context, Function};
 
 pub(super) fn lookup(context: &Context<'_>, table: &[i8]) -> Function {
-    let (words, parameters, call) = if context.step.in_place.is_some() {
-        ("element by element, in place", "y: &mut [i8]".into(), "lookup::lookup_in_place(&TABLE, y);")
+    let (words, parameters, kernel, arguments) = if context.step.in_place.is_some() {
+        ("element by element, in place", "y: &mut [i8]".into(), "lookup::lookup_in_place", "y")
     } else {
-        ("element by element", context.one_to_one(), "lookup::lookup(&TABLE, x, y);")
+        ("element by element", context.one_to_one(), "lookup::lookup", "x, y")
     };
     let mut function = Function::new(words, parameters, &["lookup"]);
     function.i8_table(context, "TABLE", table);
-    function.line(call);
+    function.opaque("table", "&TABLE", arguments);
+    function.line(&format!("{kernel}(table, {arguments});"));
     function
 }

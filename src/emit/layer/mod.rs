@@ -139,16 +139,21 @@ impl Function {
     /// The multipliers' table, and `name: Requant { … },` as a field of `LAYER` for later.
     fn requant_table(&mut self, context: &Context<'_>, requant: &Requant) -> String {
         self.kernels.insert("requant");
-        let multipliers = if let [one] = requant.multipliers[..] {
-            format!("&[{}]", grouped(one))
+        if let [one] = requant.multipliers[..] {
+            self.line(&format!("static MULTIPLIERS: [i32; 1] = [{}];", grouped(one)));
         } else {
             self.i32_table(context, "MULTIPLIERS", &requant.multipliers);
-            "&MULTIPLIERS".into()
-        };
+        }
         let Requant { multipliers: _, shift, zero_point, min, max } = requant;
         format!(
-            "        requant: requant::Requant {{\n            multipliers: {multipliers},\n            shift: {shift},\n            zero_point: {zero_point},\n            min: {min},\n            max: {max},\n        }},\n"
+            "        requant: requant::Requant {{\n            multipliers: &MULTIPLIERS,\n            shift: {shift},\n            zero_point: {zero_point},\n            min: {min},\n            max: {max},\n        }},\n"
         )
+    }
+
+    /// Hides `value`, from then on called `name`, and `arguments` from the optimizer, which would else make a copy of the
+    /// kernel for them.
+    fn opaque(&mut self, name: &str, value: &str, arguments: &str) {
+        self.line(&format!("let ({name}, {arguments}) = black_box(({value}, {arguments}));"));
     }
 
     /// Says that the layer runs in bands.
@@ -161,7 +166,8 @@ impl Function {
     /// that struct has fields beside shapes and window.
     fn call(&mut self, context: &Context<'_>, kind: &str, kernel: &str, arguments: &str, others: bool) {
         let Some(bands) = context.step.bands else {
-            self.line(&format!("{kernel}(&LAYER, {arguments});"));
+            self.opaque("layer", "&LAYER", arguments);
+            self.line(&format!("{kernel}(layer, {arguments});"));
             return;
         };
         self.banded(bands);
@@ -169,7 +175,8 @@ impl Function {
         self.line("let (input, output, window) = LAYER.window.band(LAYER.input, LAYER.output, &rows);");
         let fields = &["input,", "output,", "window,", "..LAYER"][..if others { 4 } else { 3 }];
         self.line(&format!("let band = {kind} {{\n        {}\n    }};", fields.join("\n        ")));
-        self.line(&format!("{kernel}(&band, {arguments});"));
+        self.opaque("layer", "&band", arguments);
+        self.line(&format!("{kernel}(layer, {arguments});"));
     }
 
     /// `static LAYER` of type `kind` with `fields`, indented lines.
@@ -214,7 +221,7 @@ impl Function {
         if !costs.is_empty() {
             let _ = write!(out, "///\n/// {}.\n", costs.join(", "));
         }
-        let _ = write!(out, "fn {}({}) {{\n{}}}\n", context.name, self.parameters, self.body);
+        let _ = write!(out, "#[inline(never)]\nfn {}({}) {{\n{}}}\n", context.name, self.parameters, self.body);
         out
     }
 }

@@ -90,6 +90,7 @@ impl Prediction {
 }
 
 /// Classifies one input: {macs} multiply-accumulates, the same scores on every machine.
+#[inline(never)]
 pub fn infer(arena: &mut Arena, input: &Input) -> Prediction {
     run(&mut arena.bytes, input, |_, _| {})
 }

@@ -1,0 +1,74 @@
+//! Plans for what the user wants, within limits, and what they take.
+
+use super::{Estimate, Kernel, Optimize, Options, Plan, check_program, code, lay_out, plan_for, select};
+use crate::diag::Result;
+use crate::qir::Program;
+use crate::target::Target;
+
+/// Like [`super::plan_for`], with the kernels that are best for `options`.
+///
+/// # Errors
+/// As [`super::plan`].
+pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
+    if *options == Options::default() {
+        return plan_for(program, target);
+    }
+    check_program(program)?;
+    let chosen = within_flash(program, target, options)?;
+    if options.optimize != Optimize::Ram {
+        return Ok(chosen);
+    }
+    // What an output may share with its input is known only once everything has its place.
+    let mut best = chosen;
+    for optimize in [Optimize::Balanced, Optimize::Size, Optimize::Speed] {
+        let other = select::Choice::new(program, target, &Options { optimize, ..*options }).kernels();
+        let other = lay_out(program, &other, true)?;
+        if other.arena_bytes < best.arena_bytes {
+            best = other;
+        }
+    }
+    Ok(best)
+}
+
+/// The best plan for `options`. Kernels are chosen by estimates; where the plan is above the limit on flash after all, they
+/// are chosen again with as much less.
+fn within_flash(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
+    let choose = |options: &Options| lay_out(program, &select::Choice::new(program, target, options).kernels(), true);
+    let mut chosen = choose(options)?;
+    let Some(limit) = options.max_flash else { return Ok(chosen) };
+    for times in 1..=2 {
+        let bound = flash_bound(program, &chosen, target);
+        if bound <= limit {
+            break;
+        }
+        let max_flash = Some(limit.saturating_sub(times * (bound - limit)));
+        let other = choose(&Options { max_flash, ..*options })?;
+        if flash_bound(program, &other, target) < bound {
+            chosen = other;
+        }
+    }
+    Ok(chosen)
+}
+
+/// Share by which code may be larger than predicted, see `docs/device.md`.
+const CODE_RESERVE: f64 = 0.05;
+
+/// Bytes of flash that `plan` takes on `target` at most: constants, and code with what its prediction may be wrong by.
+pub fn flash_bound(program: &Program, plan: &Plan, target: &Target) -> u64 {
+    plan.sizes.total() as u64 + (code_bytes(program, plan, target) as f64 * (1.0 + CODE_RESERVE)).ceil() as u64
+}
+
+/// What `plan` is estimated to cost on `target`; the arena is the plan's own.
+pub fn estimate(program: &Program, target: &Target, plan: &Plan) -> Estimate {
+    let kernels: Vec<Kernel> = plan.steps.iter().map(|step| step.kernel).collect();
+    let estimate = select::Choice::new(program, target, &Options::default()).estimate_of(&kernels);
+    let code = code::code(program, plan, target).map_or(estimate.code, |code| code.total());
+    let ram = (plan.arena_bytes + plan.input_bytes) as u64;
+    Estimate { code, flash: plan.sizes.total() as u64 + code, ram, ..estimate }
+}
+
+/// Bytes of code that `plan` is predicted to take on `target`: see [`code`]; where one of its kernels was never measured
+/// there, estimated.
+pub fn code_bytes(program: &Program, plan: &Plan, target: &Target) -> u64 {
+    code::code(program, plan, target).map_or_else(|| estimate(program, target, plan).code, |code| code.total())
+}
