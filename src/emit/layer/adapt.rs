@@ -14,6 +14,7 @@ pub(super) fn adapt(context: &Context<'_>, adapt: &Adapt) -> Function {
         "        input: {input},\n        output: {output},\n        block: {block},\n        first: {first:?},\n        grey: {grey},\n"
     );
     function.layer_static("adapt::Adapt", "", &fields);
-    function.line("adapt::adapt(&LAYER, x, y);");
+    function.opaque("layer", "&LAYER", "x, y");
+    function.line("adapt::adapt(layer, x, y);");
     function
 }
