@@ -41,7 +41,6 @@ mod subject;
 mod targets;
 mod together;
 mod transfer;
-mod untrained;
 mod verify;
 mod views;
 pub(crate) mod widths;

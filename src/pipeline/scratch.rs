@@ -53,7 +53,7 @@ pub(crate) fn from_scratch(source: &Source, classes: &[usize], small: &Graph, wa
 }
 
 /// The architecture behind an input of mean 0 and deviation 1, with random weights.
-fn random_weights(small: &Graph, source: &Source, samples: &Samples, seed: u64) -> Result<Graph> {
+pub(super) fn random_weights(small: &Graph, source: &Source, samples: &Samples, seed: u64) -> Result<Graph> {
     let n = samples.len().min(SCALED_BY);
     let indices: Vec<usize> = (0..n).map(|i| i * samples.len() / n).collect();
     let batch = score::batch(&source.case.input, samples, &indices);

@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::data::{Case, Samples};
 use crate::diag::{Diag, Result};
 use crate::exec::{Network, for_chunks};
+use crate::finetune::{Options, train};
 use crate::heads;
 use crate::ir::groups::channel_groups;
 use crate::ir::op::Op;
@@ -16,9 +17,15 @@ use crate::ir::{Graph, NodeId};
 use crate::pipeline::calibration::{of_classes, split};
 use crate::pipeline::route::Cut;
 use crate::pipeline::{
-    BuildOptions, From, Outcome, Progress, RouteOptions, Source, build_source, finetune, route, score, untrained,
+    BuildOptions, From, Outcome, Progress, RouteOptions, Source, build_source, finetune, route, score, scratch,
 };
 use crate::report::{SCHEMA, Scratch, Transfer, TransferReport};
+
+/// Largest learning rates that random weights are trained with.
+const SCRATCH_RATES: [f64; 3] = [0.1, 0.03, 0.01];
+
+/// Samples per step there: few, as there are few samples.
+const SCRATCH_BATCH: usize = 16;
 
 /// What the user wants.
 #[derive(Debug, Clone)]
@@ -183,13 +190,13 @@ fn accuracy(target: &Source, graph: &Graph) -> Result<Option<f64>> {
 
 /// The same network from random weights: the head alone fitted, and all trained.
 fn from_scratch(target: &Source, source: &Source, epochs: usize, seed: u64) -> Result<Scratch> {
-    let random = untrained::random_weights(&target.graph, seed);
-    let classes = target.case.label_names.len();
-    let head = with_head(&random, source, target.calibration()?, classes)?;
+    let (contract, samples) = (&target.case.input, target.calibration()?);
+    let random = scratch::random_weights(&target.graph, target, samples, seed)?;
+    let head = with_head(&random, source, samples, target.case.label_names.len())?;
     let mut trained = Vec::new();
-    for rate in untrained::RATES {
-        let accuracy = match untrained::train_on(&random, &target.case.input, target.calibration()?, epochs, rate, seed)
-        {
+    for rate in SCRATCH_RATES {
+        let options = Options { epochs, batch: SCRATCH_BATCH, rate, seed, ..Options::default() };
+        let accuracy = match train(&random, contract, |_| samples.clone(), &options, |_| {}) {
             Ok(graph) => accuracy(target, &graph)?,
             Err(diag) if diag.code == "finetune/diverged" => None,
             Err(diag) => return Err(diag),
