@@ -150,7 +150,15 @@ pub fn form(program: &Program, layer: &Layer, kernel: Kernel, in_place: Option<u
         (Op::Add(_) | Op::Gate(_) | Op::Lookup(_), Some(_)) => " in place",
         _ => "",
     };
-    format!("{form}{place}{}", if raw { " of u8" } else { "" })
+    format!("{form}{place}{}", if raw { OF_U8 } else { "" })
+}
+
+/// How forms end whose kernel reads raw bytes.
+const OF_U8: &str = " of u8";
+
+/// The same form of kernel on `i8`.
+pub(super) fn plain(form: &str) -> &str {
+    form.strip_suffix(OF_U8).unwrap_or(form)
 }
 
 /// Bytes of the struct that `layer` calls its kernel with; the same on every core.
@@ -175,7 +183,7 @@ pub fn schedule_features(program: &Program, plan: &Plan) -> [f64; SCHEDULE] {
 }
 
 /// About what a crate takes whose layers have these forms, before anything else of its plan is known: everything called
-/// whole, on `i8`. `class` is that of [`cost::class`]; `None` if a form was never measured.
+/// whole. `class` is that of [`cost::class`]; `None` if a form was never measured.
 pub(super) fn of_forms(class: &str, forms: &[&str]) -> Option<u64> {
     let core = match class {
         "v6m" => "m0",
@@ -187,7 +195,7 @@ pub(super) fn of_forms(class: &str, forms: &[&str]) -> Option<u64> {
     let mut bytes = measured.rest[0] + measured.schedule[0];
     let mut functions: BTreeSet<&str> = BTreeSet::new();
     for form in forms {
-        let form = measured.forms.get(*form)?;
+        let form = measured.forms.get(*form).or_else(|| measured.forms.get(plain(form)))?;
         bytes += form.call + measured.rest[1] + measured.schedule[2];
         functions.extend(form.functions.iter().map(String::as_str));
     }

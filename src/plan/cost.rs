@@ -121,12 +121,12 @@ pub fn instructions(program: &Program, layer: &Layer, kernel: Kernel, class: &st
     Some(sum.round() as u64)
 }
 
-/// Estimated bytes of code of a crate whose layers have these forms.
+/// Estimated bytes of code of a crate whose layers have these forms, of [`form`] or [`code::form`].
 pub fn code(class: &str, forms: &[&str]) -> u64 {
     if let Some(bytes) = code::of_forms(class, forms) {
         return bytes;
     }
-    let distinct: BTreeSet<&str> = forms.iter().copied().collect();
+    let distinct: BTreeSet<&str> = forms.iter().map(|form| code::plain(form)).collect();
     let of = |form: &str| fitted(class, form).map_or([0.0; 2], |fitted| fitted.code);
     let [layer, rest] = of("call");
     let bytes: f64 = distinct.into_iter().map(|form| of(form)[0]).sum::<f64>() + layer * forms.len() as f64 + rest;

@@ -6,8 +6,8 @@
 //! are changed until the limits are met, and then as long as that makes the whole better; of all ends the best is taken. The same program and options give the same choice everywhere.
 
 use super::cost::{self, Candidate};
-use super::{ALIGN, Kernel};
-use crate::qir::{Op, Program};
+use super::{ALIGN, Kernel, code};
+use crate::qir::{Layer, Op, Program};
 use crate::target::Target;
 
 /// What is wanted most.
@@ -67,10 +67,11 @@ pub struct Estimate {
 }
 
 /// A program whose kernels are being chosen.
-pub(super) struct Choice<'a> {
-    program: &'a Program,
+pub(super) struct Choice {
     class: &'static str,
     candidates: Vec<Vec<Candidate>>,
+    /// The form of each candidate, as far as it decides which functions there are.
+    forms: Vec<Vec<String>>,
     /// Bytes of tensors alive at each step, and of the input.
     alive: Vec<u64>,
     input: u64,
@@ -78,12 +79,16 @@ pub(super) struct Choice<'a> {
     optimize: Optimize,
 }
 
-impl<'a> Choice<'a> {
-    pub(super) fn new(program: &'a Program, target: &Target, options: &Options) -> Self {
+impl Choice {
+    pub(super) fn new(program: &Program, target: &Target, options: &Options) -> Self {
+        let candidates: Vec<Vec<Candidate>> = cost::candidates(program, target).into_iter().map(completed).collect();
+        let of_layer = |(layer, all): (&Layer, &Vec<Candidate>)| {
+            all.iter().map(|candidate| code::form(program, layer, candidate.kernel, None)).collect()
+        };
         let mut choice = Self {
-            program,
             class: cost::class(target),
-            candidates: cost::candidates(program, target).into_iter().map(completed).collect(),
+            forms: program.layers.iter().zip(&candidates).map(of_layer).collect(),
+            candidates,
             alive: alive(program),
             input: program.tensor(program.input()).shape.len() as u64,
             limits: [
@@ -203,12 +208,12 @@ impl<'a> Choice<'a> {
     fn estimate(&self, chosen: &[usize]) -> Estimate {
         let (mut instructions, mut constants, mut most) = (0, 0, 0);
         let mut forms = Vec::with_capacity(chosen.len());
-        for (step, (&i, layer)) in chosen.iter().zip(&self.program.layers).enumerate() {
+        for (step, &i) in chosen.iter().enumerate() {
             let candidate = &self.candidates[step][i];
             instructions += candidate.instructions.unwrap_or(UNKNOWN);
             constants += (candidate.weights + candidate.tables) as u64;
             most = most.max(self.alive[step] + candidate.scratch.next_multiple_of(ALIGN) as u64);
-            forms.push(cost::form(&layer.op, candidate.kernel));
+            forms.push(self.forms[step][i].as_str());
         }
         let code = cost::code(self.class, &forms);
         Estimate { instructions, code, flash: constants + code, ram: most + self.input }

@@ -38,7 +38,7 @@ pub struct LayerFootprint {
     pub tables_bytes: u64,
     /// Its function, which calls a kernel that other layers may share.
     pub code_bytes: u64,
-    /// What this function runs, and these in turn: named as [`Footprint::functions`], one entry for each.
+    /// What this function or its constants name, and these in turn: named as [`Footprint::functions`], one entry for each.
     pub functions: Vec<(String, u64)>,
 }
 
@@ -76,7 +76,10 @@ pub fn measure(with: &[u8], without: &[u8]) -> Result<Footprint> {
                         sizes.functions.extend(with.reached(item));
                     }
                     (false, [name, ..]) if name == "WEIGHTS" => sizes.weights_bytes += item.bytes,
-                    (false, _) => sizes.tables_bytes += item.bytes,
+                    (false, _) => {
+                        sizes.tables_bytes += item.bytes;
+                        sizes.functions.extend(with.reached(item));
+                    }
                 }
             }
             path if item.code => *functions.entry(called(path)).or_default() += item.bytes,
@@ -89,6 +92,10 @@ pub fn measure(with: &[u8], without: &[u8]) -> Result<Footprint> {
         }
     }
     functions.retain(|_, bytes| *bytes > 0);
+    for layer in layers.values_mut() {
+        layer.functions.sort();
+        layer.functions.dedup();
+    }
     let weights_bytes = layers.values().map(|layer| layer.weights_bytes).sum();
     let tables_bytes = layers.values().map(|layer| layer.tables_bytes).sum();
     Ok(Footprint {

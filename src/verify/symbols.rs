@@ -14,7 +14,7 @@ pub(super) struct Item {
     pub bytes: u64,
     /// First address.
     pub address: u64,
-    /// Addresses of functions that it calls or jumps to.
+    /// Addresses of functions that it calls or jumps to; of constants, that it points to.
     pub calls: BTreeSet<u64>,
 }
 
@@ -36,20 +36,32 @@ pub(super) fn items(file: &object::File<'_>) -> Vec<Item> {
         code,
         bytes,
         address,
-        calls: if code { calls(file, address, bytes, &functions) } else { BTreeSet::new() },
+        calls: {
+            let content = content(file, address, bytes).unwrap_or(&[]);
+            if code { calls(content, address, &functions) } else { pointers(content, &functions) }
+        },
     };
     found.into_iter().map(item).collect()
 }
 
-/// The functions that the Thumb code of `bytes` bytes at `address` branches to, itself left out. Constants between the
-/// instructions are read too; hardly one of them looks like a branch to the start of a function.
-fn calls(file: &object::File<'_>, address: u64, bytes: u64, functions: &BTreeSet<u64>) -> BTreeSet<u64> {
-    let holds = |section: &object::Section<'_, '_>| {
+/// The `bytes` bytes at `address`, if a section holds them.
+fn content<'a>(file: &object::File<'a>, address: u64, bytes: u64) -> Option<&'a [u8]> {
+    let holds = |section: &object::Section<'a, '_>| {
         section.address() <= address && address + bytes <= section.address() + section.size()
     };
-    let code = file.sections().find(holds).and_then(|section| section.data_range(address, bytes).ok().flatten());
-    let halves: Vec<i64> =
-        code.unwrap_or(&[]).chunks_exact(2).map(|two| i64::from(u16::from_le_bytes([two[0], two[1]]))).collect();
+    file.sections().find(holds)?.data_range(address, bytes).ok()?
+}
+
+/// The functions whose addresses are words of a constant; the lowest bit says that they are Thumb code.
+fn pointers(constant: &[u8], functions: &BTreeSet<u64>) -> BTreeSet<u64> {
+    let words = constant.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+    words.filter(|word| word & 1 == 1).map(|word| u64::from(word - 1)).filter(|to| functions.contains(to)).collect()
+}
+
+/// The functions that the Thumb code at `address` branches to, itself left out. Constants between the instructions are
+/// read too; hardly one of them looks like a branch to the start of a function.
+fn calls(code: &[u8], address: u64, functions: &BTreeSet<u64>) -> BTreeSet<u64> {
+    let halves: Vec<i64> = code.chunks_exact(2).map(|two| i64::from(u16::from_le_bytes([two[0], two[1]]))).collect();
     let target = |at: usize| -> Option<u64> {
         let (first, second) = (halves[at], halves.get(at + 1).copied().unwrap_or(0));
         let offset = if first >> 11 == 0b11110 && second >> 15 == 1 && second & 0x1000 != 0 {

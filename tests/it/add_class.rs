@@ -113,7 +113,7 @@ fn a_larger_input_leaves_the_assembly_as_it_was() {
         assert!(run.is_null() || run["mismatches"] == 0, "{run}");
     }
     let layers = fs::read_to_string(out.join("src/layers.rs")).expect("the crate");
-    assert!(layers.contains("adapt::adapt(&LAYER, x, y);") && layers.contains("grey: true"), "{layers}");
+    assert!(layers.contains("adapt::adapt(layer, x, y);") && layers.contains("grey: true"), "{layers}");
 }
 
 #[test]

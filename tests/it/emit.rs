@@ -101,7 +101,7 @@ fn known_numbers_reach_the_readme_and_unknown_ones_do_not() {
     insta::assert_snapshot!(rows.join("\n"), @"
     | what | how much |
     | flash: weights | 5712 bytes |
-    | flash: tables | 384 bytes |
+    | flash: tables | 784 bytes |
     | RAM: arena | 1408 bytes |
     | RAM: input | 432 bytes |
     | RAM: stack | 312 bytes |

@@ -42,7 +42,7 @@ fn of<T: shape::Element>(x: &[T], q: &[i8], words: &[i32], classes: &[u8], out: 
     depthwise::depthwise(&depthwise::Depthwise { input, output, window, weights: q, bias, pad, requant }, x, out);
     let group = any([1; 2]);
     grouped::grouped(&grouped::Grouped { input, output, window, group, weights: q, bias, pad, requant }, x, out);
-    let layer = dsp::conv::Conv { input, output, window, weights: words, wide: any(true), bias, pad, requant };
+    let layer = dsp::conv::Conv { input, output, window, weights: words, form: any(dsp::dot::LANES), bias, pad, requant };
     dsp::conv::conv(&layer, x, out, any(&mut [0_i8; 300]));
     let pad = any(3);
     let layer = dsp::rows::Rows { input, output, window, weights: words, bias: words, pad, requant };
@@ -190,7 +190,7 @@ fn every_kernel_file_is_exported_with_what_it_needs() {
                     rest if rest.starts_with("super::") => ("", rest.trim_start_matches("super::")),
                     rest => (&*folder, rest),
                 };
-                rest.split("::").next().map(|module| format!("{prefix}{module}.rs"))
+                rest.trim_end_matches(';').split("::").next().map(|module| format!("{prefix}{module}.rs"))
             })
             .collect();
         if !folder.is_empty() && !file.ends_with("/mod.rs") {

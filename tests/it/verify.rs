@@ -176,7 +176,7 @@ fn a_difference_on_the_device_alone_is_found() {
     let mut files = emitted(&program, "qemu-m4");
     let library = files.iter_mut().find(|file| file.path == "src/lib.rs").expect("a library");
     let text = String::from_utf8(library.bytes.clone()).expect("text");
-    let end = "layers::run(&mut arena.bytes, input, &mut scores, observe);";
+    let end = "layers::run(memory, input, &mut scores, observe);";
     assert!(text.contains(end));
     library.bytes = text.replace(end, &format!("{end} if cfg!(target_arch = \"arm\") {{ scores[0] ^= 1; }}")).into();
     let done = on_m4(&files, &program, &Options::default()).expect("it runs");
