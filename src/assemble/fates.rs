@@ -156,13 +156,12 @@ pub fn settle(source: &Graph, groups: &Groups, keep: &mut [Vec<bool>]) -> Result
         };
         let starved = |g: usize| groups.groups[g].producers.iter().all(reads_nothing);
         let next = (0..keep.len()).find(|&g| hidden(g) && keep[g].contains(&true) && starved(g));
-        let next = match next {
-            Some(group) => Some(group),
-            None => {
-                let live = live(source, &fates(source, &kept)?);
-                let unread = |g: usize| !groups.groups[g].members.iter().any(|m| live[m.index()]);
-                (0..keep.len()).find(|&g| hidden(g) && keep[g].contains(&true) && unread(g))
-            }
+        let next = if next.is_some() {
+            next
+        } else {
+            let live = live(source, &fates(source, &kept)?);
+            let unread = |g: usize| !groups.groups[g].members.iter().any(|m| live[m.index()]);
+            (0..keep.len()).find(|&g| hidden(g) && keep[g].contains(&true) && unread(g))
         };
         let Some(group) = next else { return Ok(()) };
         keep[group].fill(false);

@@ -18,7 +18,7 @@ use crate::ir::groups::Groups;
 use crate::ir::{Graph, NodeId};
 use crate::library::{GroupScores, Relevance};
 
-/// Most bytes of links in a table whose links are bounded: about ten classes of VGG-16, 78 of MobileNetV2.
+/// Most bytes of links in a table whose links are bounded: about ten classes of VGG-16, 78 of `MobileNetV2`.
 const LINK_BYTES: usize = 1 << 30;
 
 /// Chunks' sums to hold at once, in bytes, as long as every thread has one.

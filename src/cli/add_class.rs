@@ -1,5 +1,6 @@
 //! `fratc add-class`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::cli::Shell;
@@ -41,8 +42,9 @@ impl Cmd {
                 s.params[1]
             );
             if let Some(a) = &s.accuracy {
-                text += &format!(
-                    "test, mean over classes, float: former classes {:.2} % before, {:.2} % among all; new {:.2} %; all {:.2} %\n",
+                let _ = writeln!(
+                    text,
+                    "test, mean over classes, float: former classes {:.2} % before, {:.2} % among all; new {:.2} %; all {:.2} %",
                     a.before * 100.0,
                     a.former * 100.0,
                     a.added * 100.0,

@@ -66,12 +66,11 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     }
     text.push_str(&imports(&kernels));
     let _ = writeln!(text, "use {ROOT}::{{Input, ARENA_BYTES, CLASSES}};\n");
-    let lines: String = steps
-        .iter()
-        .map(|(layer, _)| format!("    observe({layer}, step({layer}, memory, input, scores));\n"))
-        .collect();
-    let turns: String =
-        steps.iter().map(|(layer, turn)| format!("        {layer} => {{\n{turn}        }}\n")).collect();
+    let (mut lines, mut turns) = (String::new(), String::new());
+    for (layer, turn) in &steps {
+        let _ = writeln!(lines, "    observe({layer}, step({layer}, memory, input, scores));");
+        let _ = writeln!(turns, "        {layer} => {{\n{turn}        }}");
+    }
     let _ = write!(
         text,
         "/// Runs all layers; `observe` is shown the index and the output of each.\n#[inline(always)]\npub(crate) fn run(\n    memory: &mut [i8; ARENA_BYTES],\n    input: &Input,\n    scores: &mut [i8; CLASSES.len()],\n    mut observe: impl FnMut(usize, &[i8]),\n) {{\n{lines}}}\n"

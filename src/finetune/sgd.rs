@@ -88,29 +88,26 @@ impl Sgd {
         loss: &(impl Fn(&Batch<f32>, &[usize]) -> Loss + Sync),
     ) -> Result<(f64, usize)> {
         let logits = graph.logits();
-        let chunks: Vec<Part> = match device::Network::open(graph, self.place)? {
-            Some(network) => {
-                network.limit(self.fits);
-                let parts = network.in_batches(indices.len(), |range| {
-                    let chunk = &indices[range];
-                    let acts = network.forward(input(graph, contract, samples, chunk)?)?;
-                    let loss = loss(&network.logits(&acts)?, chunk);
-                    Ok((loss.sum, loss.correct, network.param_gradients(&acts, loss.gradient)?))
-                })?;
-                self.fits = network.batch();
-                parts
-            }
-            None => {
-                let network = Network::new(graph)?;
-                for_chunks(indices.len(), |range| {
-                    let chunk = &indices[range];
-                    let acts = network.forward(&input(graph, contract, samples, chunk)?)?;
-                    let loss = loss(acts.get(logits), chunk);
-                    let want = Want { params: true, ..Want::default() };
-                    let gradients = network.backward(&acts, &[(logits, loss.gradient)], want)?;
-                    Ok((loss.sum, loss.correct, graph.ids().map(|id| gradients.params(id).cloned()).collect()))
-                })?
-            }
+        let chunks: Vec<Part> = if let Some(network) = device::Network::open(graph, self.place)? {
+            network.limit(self.fits);
+            let parts = network.in_batches(indices.len(), |range| {
+                let chunk = &indices[range];
+                let acts = network.forward(input(graph, contract, samples, chunk)?)?;
+                let loss = loss(&network.logits(&acts)?, chunk);
+                Ok((loss.sum, loss.correct, network.param_gradients(&acts, loss.gradient)?))
+            })?;
+            self.fits = network.batch();
+            parts
+        } else {
+            let network = Network::new(graph)?;
+            for_chunks(indices.len(), |range| {
+                let chunk = &indices[range];
+                let acts = network.forward(&input(graph, contract, samples, chunk)?)?;
+                let loss = loss(acts.get(logits), chunk);
+                let want = Want { params: true, ..Want::default() };
+                let gradients = network.backward(&acts, &[(logits, loss.gradient)], want)?;
+                Ok((loss.sum, loss.correct, graph.ids().map(|id| gradients.params(id).cloned()).collect()))
+            })?
         };
         let (mut loss, mut correct) = (0.0, 0);
         let mut total: Vec<Option<ParamGrad<f32>>> = vec![None; graph.nodes.len()];

@@ -31,8 +31,9 @@ pub fn fit(rows: &[Vec<f32>], labels: &[usize], component: &[usize], fixed: &[bo
         let (mut gradient, mut hessian) = problem.derivatives(&at);
         for i in (0..2 * components).filter(|i| fixed[i % components]) {
             gradient[i] = 0.0;
-            for k in 0..2 * components {
-                (hessian[i][k], hessian[k][i]) = (0.0, 0.0);
+            hessian[i].fill(0.0);
+            for line in &mut hessian {
+                line[i] = 0.0;
             }
             hessian[i][i] = 1.0;
         }

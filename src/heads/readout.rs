@@ -11,6 +11,9 @@ use crate::ir::op::Dense;
 /// Pulls toward no weights at all, in units of the mean variance times the number of samples.
 const RIDGES: [f64; 6] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
 
+/// Error of the samples left out in turn, weights by class, and the left-out scores of each sample.
+type Fit = (f64, Vec<Vec<f64>>, Vec<Vec<f32>>);
+
 /// The layer from `features` (one row a sample) to `classes` scores; `labels` are the right ones.
 pub fn readout(features: &[Vec<f32>], labels: &[usize], classes: usize) -> Dense {
     let (n, width) = (features.len(), features.first().map_or(0, Vec::len));
@@ -30,7 +33,7 @@ pub fn readout(features: &[Vec<f32>], labels: &[usize], classes: usize) -> Dense
         }
     }
     let spread = (0..width).map(|f| gram[f][f]).sum::<f64>() / width.max(1) as f64;
-    let mut best: Option<(f64, Vec<Vec<f64>>, Vec<Vec<f32>>)> = None;
+    let mut best: Option<Fit> = None;
     for ridge in RIDGES {
         let mut pulled = gram.clone();
         (0..width).for_each(|f| pulled[f][f] += ridge * spread.max(f64::MIN_POSITIVE));

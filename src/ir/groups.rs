@@ -279,7 +279,9 @@ fn bundle(graph: &Graph, first: &[usize], ties: &mut Ties) -> Groups {
     // Grey is still the input, though none of its channels.
     for (node, channels) in graph.nodes.iter().zip(&map) {
         if matches!(node.op, Op::Adapt(_)) {
-            channels.iter().for_each(|channel| groups[channel.group.index()].kind = GroupKind::Input);
+            for channel in channels {
+                groups[channel.group.index()].kind = GroupKind::Input;
+            }
         }
     }
     Groups { groups, map, logits: graph.logits() }

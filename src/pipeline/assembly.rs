@@ -105,7 +105,7 @@ pub(super) fn open(path: &Path) -> Result<Source> {
         None
     };
     let mut source = of_parts(parts, graph, input, Some(calibration), test, heads);
-    source.case.path = path.to_owned();
+    path.clone_into(&mut source.case.path);
     source.case.options.keep = Some(1.0);
     Ok(source)
 }

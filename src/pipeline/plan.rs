@@ -54,7 +54,7 @@ fn report(program: &Program, plan: &Plan, target: &Target, name: &str, optimize:
         schema: SCHEMA,
         name: name.to_string(),
         target: target.name.clone(),
-        optimize: optimize,
+        optimize,
         macs: program.macs(),
         est_instructions: layers.iter().map(measured).sum(),
         weights_bytes: plan.sizes.weights_bytes as u64,

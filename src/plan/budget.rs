@@ -51,7 +51,7 @@ fn within_flash(program: &Program, target: &Target, options: &Options) -> Result
 }
 
 /// Share by which code may be larger than predicted, see `docs/device.md`.
-const CODE_RESERVE: f64 = 0.05;
+const CODE_RESERVE: f64 = 0.1;
 
 /// Bytes of flash that `plan` takes on `target` at most: constants, and code with what its prediction may be wrong by.
 pub fn flash_bound(program: &Program, plan: &Plan, target: &Target) -> u64 {

@@ -93,8 +93,7 @@ fn views(graph: &Graph) -> Vec<bool> {
 /// affines and borders does, since it becomes a convolution.
 fn folds(graph: &Graph, consumers: &[Vec<NodeId>], id: NodeId) -> bool {
     match &graph.node(id).op {
-        Op::Conv(_) | Op::Dense(_) | Op::Affine(_) => true,
-        Op::Adapt(_) => true,
+        Op::Conv(_) | Op::Dense(_) | Op::Affine(_) | Op::Adapt(_) => true,
         // Borders of another value become layers of their own.
         Op::Pad(pad) => pad.value == 0.0,
         Op::Flatten => {

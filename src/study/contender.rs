@@ -9,6 +9,7 @@ use crate::route::{Combine, RouteOptions};
 
 /// A method with its settings. Displays as its full name, every setting that matters spelled out.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own, on or off")]
 pub struct Contender {
     /// How channels are scored.
     pub method: Method,

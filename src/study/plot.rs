@@ -50,7 +50,9 @@ fn lines<'a>(means: &[&'a Mean], x: &dyn Fn(&Mean) -> Option<f64>) -> Vec<Line<'
         line.or_insert_with(|| Line { name, points: Vec::new() }).points.push((mean, x, change, spread));
     }
     let mut lines: Vec<Line<'a>> = lines.into_values().collect();
-    lines.iter_mut().for_each(|line| line.points.sort_by(|a, b| a.1.total_cmp(&b.1)));
+    for line in &mut lines {
+        line.points.sort_by(|a, b| a.1.total_cmp(&b.1));
+    }
     lines
 }
 
@@ -155,7 +157,8 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough).unwrap_or(rough);
     let first = (low / step).ceil() as i64;
-    (first..).map(|k| (k as f64 * step * 1e6).round() / 1e6).take_while(|t| *t <= high).collect()
+    let last = (high / step).floor() as i64;
+    (first..=last).map(|k| (k as f64 * step * 1e6).round() / 1e6).collect()
 }
 
 fn colour(i: usize) -> &'static str {

@@ -219,7 +219,9 @@ fn blocks_and_branches_go_as_a_whole() {
     assert_eq!(may, ["inner1", "inner2", "left", "reduce", "right"]);
     let without = |names: &[&str]| {
         let mut masks = Route::whole(&groups).keep;
-        names.iter().for_each(|name| masks[named(name)].fill(false));
+        for name in names {
+            masks[named(name)].fill(false);
+        }
         settle(&graph, &groups, &mut masks).expect("no dead end");
         let worst = difference(&graph, masks.clone(), &[2, 0], &mut Random::new(1), 4);
         assert!(worst < 1e-5, "{names:?}: {worst}");

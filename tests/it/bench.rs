@@ -1,8 +1,8 @@
-//! Measurements that are run by hand: gradients of every map on one thread, beside PyTorch on the same network and inputs.
+//! Measurements that are run by hand: gradients of every map on one thread, beside `PyTorch` on the same network and inputs.
 //!
 //! `FRATC_TORCH=python3 cargo test --release --test it bench -- --ignored --nocapture`, with a Python that has torch, numpy
 //! and onnx; `FRATC_BENCH=vgg16,resnet20` names some of the networks. Without `FRATC_TORCH` only fratc is measured, and
-//! the command that measures PyTorch is printed.
+//! the command that measures `PyTorch` is printed.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ use fratc::ir::{Graph, onnx, pass};
 
 use crate::large::shapes;
 use crate::random_graph::Random;
-use crate::shared::shared;
+use crate::shared::{shared, tell};
 
 /// Networks and the samples whose gradients are timed: seconds of work each, whole chunks.
 const NETWORKS: [(&str, usize); 4] =
@@ -51,12 +51,12 @@ fn subject(name: &str, count: usize) -> Option<(Graph, InputContract, Samples)> 
     Some((graph, case.input, samples.select(&first)))
 }
 
-/// CPU seconds of PyTorch, as its script prints them.
+/// CPU seconds of `PyTorch`, as its script prints them.
 fn torch(python: &str, model: &Path, inputs: &Path) -> f64 {
     let output = Command::new(python).arg(SCRIPT).args([model, inputs]).output().expect("python starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    eprint!("  {text}");
+    tell(&format!("  {}", text.trim_end()));
     let words: Vec<&str> = text.split_whitespace().collect();
     let at = words.iter().position(|&w| w == "CPU").expect("the script prints CPU seconds");
     words[at - 1].parse().expect("a number")

@@ -48,7 +48,7 @@ pub fn linked(program: &Program, plan: &Plan, target: &Target) -> Option<Footpri
             skipped(&error.what);
             None
         }
-        Err(error) => panic!("{error}"),
+        Err(error) => unreachable!("{error}"),
     }
 }
 

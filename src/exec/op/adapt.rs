@@ -45,7 +45,7 @@ pub(super) fn backward<T: Float>(adapt: &Adapt, input: Shape, grad: &Batch<T>) -
         pairs(adapt, input, grad.shape, |from, at, to, place, share| {
             let part = grad.plane(to, s)[place].wide() * share as f64 / adapt.divisor() as f64;
             let cell = &mut out.data[(from * grad.n + s) * plane + at];
-            *cell = *cell + T::of(part);
+            *cell += T::of(part);
         });
     }
     out
