@@ -28,7 +28,7 @@ fn fratc(folder: &Path, words: &[&str]) -> String {
 /// 256 samples of each network on each core, all scores, then 8 with every byte of every layer; half an hour:
 /// `cargo test --release --test it -- --ignored --nocapture on_device_cases`
 #[test]
-#[ignore = "half an hour: docs/device.md has what it measures"]
+#[ignore = "half an hour of QEMU: run by hand"]
 fn class_sets_of_real_networks_give_the_simulations_bytes_on_three_cores() {
     if !qemu() {
         return;
