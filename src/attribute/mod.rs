@@ -10,6 +10,8 @@
 //! - `contribution`: positive contributions between layers, thresholded and walked back from the head;
 //! - `l1`: weights only; `random`: the floor that every method must beat.
 //!
+//! [`cover`] orders the channels of a group by what they stand for among the others, for one class set.
+//!
 //! Scores are taken at route points (`points`): the activation's result between one parameter layer and the
 //! next. A channel group that has several (residual stages, depthwise pairs, concat readers) gets their sum.
 //!
@@ -21,6 +23,7 @@
 mod activation;
 mod attribution;
 mod contribution;
+mod cover;
 mod frat;
 mod l1;
 mod links;
@@ -38,6 +41,7 @@ mod taylor;
 
 pub use activation::Activation;
 pub use attribution::{Attribution, Totals};
+pub use cover::cover;
 pub use frat::Frat;
 pub use manifest::{Chunk, Manifest};
 pub use measure::{Measure, point_sums};

@@ -72,6 +72,8 @@ enum SplitArg {
     Test,
     /// A quarter of the calibration samples
     HeldOut,
+    /// Training samples that are not calibration samples, up to 4000
+    Train,
 }
 
 impl Cmd {
@@ -87,6 +89,7 @@ impl Cmd {
             split: match self.split {
                 SplitArg::Test => Split::Test,
                 SplitArg::HeldOut => Split::HeldOut,
+                SplitArg::Train => Split::Train,
             },
             samples: self.samples,
             seeds: self.seeds.clone(),

@@ -25,4 +25,4 @@ pub use batch::{Batch, Float};
 pub use chunks::{CHUNK, for_chunks};
 pub use im2col::im2col;
 pub use matrix::{Matrix, matmul};
-pub use network::{Activations, Network, run_node};
+pub use network::{Activations, Network, node_params, run_node};

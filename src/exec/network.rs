@@ -2,7 +2,7 @@
 
 use crate::diag::{Diag, Result};
 use crate::exec::op::{self, Prepared};
-use crate::exec::{Batch, Float};
+use crate::exec::{Batch, Float, ParamGrad};
 use crate::ir::{Graph, Node, NodeId};
 
 /// A graph ready to run. Immutable, so one network serves every thread.
@@ -33,6 +33,12 @@ impl<T: Float> Activations<T> {
 /// Runs one node of a verified graph on the tensors of its inputs, in operand order.
 pub fn run_node<T: Float>(node: &Node, inputs: &[&Batch<T>]) -> Result<Batch<T>> {
     op::forward(&node.op, &op::prepare(&node.op)?, node.shape, inputs)
+}
+
+/// Gradient of the parameters of one node of a verified graph, from the tensors of its inputs and the gradient of its
+/// result; `None` if it has none.
+pub fn node_params<T: Float>(node: &Node, inputs: &[&Batch<T>], grad: &Batch<T>) -> Result<Option<ParamGrad<T>>> {
+    op::backward_params(&node.op, inputs, grad)
 }
 
 impl<T: Float> Network<T> {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::assemble::{Assembled, assemble, settle};
+use crate::attribute;
 use crate::data::Samples;
 use crate::diag::Result;
 use crate::ir::Graph;
@@ -24,8 +25,10 @@ const RATIOS: usize = 128;
 pub(crate) enum Effort {
     /// To compare sizes.
     Quick,
-    /// To keep.
+    /// To judge: layer by layer, with care.
     Full,
+    /// To keep: then all layers together. Costs a few times as much, and only loses less.
+    Last,
 }
 
 /// Everything that stays the same from one size to the next.
@@ -38,10 +41,14 @@ pub(crate) struct Cutter<'a> {
     /// The source's log-probabilities of the wanted classes among themselves, per calibration sample; empty for
     /// samples of other classes.
     teacher: Vec<Vec<f64>>,
+    /// Whether the network to keep is fitted with all layers together in the end.
+    together: bool,
     /// How samples are seen when fitting.
     views: Views,
     /// How scores become a route.
     ranking: route::RouteOptions,
+    /// Channels of every group in the order of what they stand for, if routes are made by that.
+    order: Option<Vec<Vec<usize>>>,
     /// Samples that the network to keep is fitted to besides calibration samples.
     more: Option<Samples>,
 }
@@ -70,8 +77,10 @@ impl<'a> Cutter<'a> {
             refit,
             seed,
             teacher,
+            together: true,
             views: Views::default(),
             ranking: route::RouteOptions::default(),
+            order: None,
             more: None,
         })
     }
@@ -81,11 +90,25 @@ impl<'a> Cutter<'a> {
         Self { ranking, ..self }
     }
 
+    /// The same, but fitted layer by layer only.
+    pub(crate) fn layer_by_layer(self) -> Self {
+        Self { together: false, ..self }
+    }
+
     /// The same, but fitted to mirrored and moved samples too, where the source does not mind.
     pub(crate) fn with_views(self) -> Result<Self> {
         let samples = self.source.calibration()?;
         let views = views::tolerated(self.source, samples, &of_classes(samples, self.classes), self.classes)?;
         Ok(Self { views, ..self })
+    }
+
+    /// The same, with channels chosen by what they stand for among the others of their group.
+    pub(crate) fn covering(self) -> Result<Self> {
+        let Source { graph, groups, case, .. } = self.source;
+        let own = |&class: &usize| (class, self.relevance.selected[class].iter().map(|&i| i as usize).collect());
+        let samples: Vec<(usize, Vec<usize>)> = self.classes.iter().map(own).collect();
+        let order = attribute::cover(graph, groups, &case.input, self.source.calibration()?, &samples)?;
+        Ok(Self { order: Some(order), ..self })
     }
 
     /// The same, with samples to fit the network to keep to besides calibration samples.
@@ -122,6 +145,9 @@ impl<'a> Cutter<'a> {
     pub(crate) fn route(&self, widths: &[usize]) -> Result<route::Route> {
         let Source { graph, groups, .. } = self.source;
         let mut route = route::by_widths(self.relevance, groups, self.classes, widths, &self.ranking)?;
+        if let Some(order) = &self.order {
+            route::reorder(&mut route, groups, order, widths)?;
+        }
         settle(graph, groups, &mut route.keep)?;
         Ok(route)
     }
@@ -133,30 +159,37 @@ impl<'a> Cutter<'a> {
 
     /// The small network, fitted (if refit is wanted) on the calibration samples `fit`.
     pub(crate) fn fitted(&self, route: &route::Route, fit: &[usize], effort: Effort) -> Result<Graph> {
-        let quick = effort == Effort::Quick;
-        let fit = if quick { thinned(fit, QUICK_SAMPLES) } else { fit.to_vec() };
-        self.fitted_to(route, self.source.calibration()?, &fit, quick)
+        let fit = if effort == Effort::Quick { thinned(fit, QUICK_SAMPLES) } else { fit.to_vec() };
+        self.fitted_to(route, self.source.calibration()?, &fit, effort)
     }
 
     /// The network to keep: fitted with care, on all that there is to fit to besides the calibration samples `fit`.
     pub(crate) fn finished(&self, route: &route::Route, fit: &[usize]) -> Result<Graph> {
         let calibration = self.source.calibration()?;
-        let Some(more) = &self.more else { return self.fitted_to(route, calibration, fit, false) };
+        let Some(more) = &self.more else {
+            return self.fitted_to(route, calibration, fit, Effort::Last);
+        };
         let mut samples = calibration.select(fit);
         samples.raw.extend_from_slice(&more.raw);
         samples.labels.extend_from_slice(&more.labels);
         let all: Vec<usize> = (0..samples.len()).collect();
-        self.fitted_to(route, &samples, &all, false)
+        self.fitted_to(route, &samples, &all, Effort::Last)
     }
 
-    fn fitted_to(&self, route: &route::Route, samples: &Samples, fit: &[usize], quick: bool) -> Result<Graph> {
+    fn fitted_to(&self, route: &route::Route, samples: &Samples, fit: &[usize], effort: Effort) -> Result<Graph> {
         let assembled = self.assembled(route)?;
         if !self.refit {
             return Ok(assembled.graph);
         }
         let Source { graph, case, .. } = self.source;
         let inputs = |range: Range<usize>| Ok(score::batch(&case.input, samples, &fit[range]));
-        let options = RefitOptions { seed: self.seed, views: self.views, quick, device: self.source.device };
+        let options = RefitOptions {
+            seed: self.seed,
+            views: self.views,
+            quick: effort == Effort::Quick,
+            together: effort == Effort::Last && self.together,
+            device: self.source.device,
+        };
         Ok(refit::refit(graph, &assembled, fit.len(), &inputs, &options)?.graph)
     }
 

@@ -11,12 +11,14 @@
 //! that lie on a path of links from the input to the class's logit; the set is the union, or the best of it.
 
 pub mod analysis;
+pub mod order;
 pub mod ratio;
 pub mod threshold;
 pub mod widths;
 
 mod scores;
 
+pub use order::reorder;
 pub use ratio::{by_ratio, keep_count};
 pub use scores::TIE;
 pub use threshold::by_threshold;

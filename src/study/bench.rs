@@ -20,6 +20,9 @@ use crate::{plan, report, sim};
 /// Training samples that the last refit takes besides calibration samples, where a method asks for them.
 const MORE: usize = 3_000;
 
+/// Samples of the training split that are judged on at most.
+const TRAIN_JUDGED: usize = 4_000;
+
 /// A class set of a source.
 pub(super) struct Bench<'a> {
     /// The source, whose calibration samples are those attributed on and fitted to.
@@ -46,6 +49,19 @@ impl<'a> Bench<'a> {
             Split::HeldOut => {
                 let split = calibration::split(all, classes);
                 (all.select(&split.fit), all.select(&split.held_out))
+            }
+            Split::Train => {
+                let fit = all.select(&calibration::of_classes(all, classes));
+                let wanted =
+                    FinetuneOptions { epochs: Some(1), train: options.train.clone(), ..FinetuneOptions::default() };
+                let Some(judge) = finetune::more(source, classes, &wanted.resolve(source, 0)?, TRAIN_JUDGED, &fit)?
+                else {
+                    return Diag::new("study/no-train", "the case has no training samples")
+                        .at(source.case.path.display())
+                        .help("add `train` to [data] or give --train, or judge on calibration samples with --split held-out")
+                        .err();
+                };
+                (fit, judge)
             }
             Split::Test => {
                 let Some(test) = &source.test else {
@@ -117,6 +133,8 @@ impl<'a> Bench<'a> {
         };
         let cutter = Cutter::new(&self.source, self.classes, &relevance, true, seed)?;
         let cutter = cutter.ranked_by(contender.route);
+        let cutter = if contender.cover { cutter.covering()? } else { cutter };
+        let cutter = if contender.together { cutter } else { cutter.layer_by_layer() };
         let cutter = if contender.views { cutter.with_views()? } else { cutter };
         let more = contender.more.then(|| self.more(seed)).transpose()?.flatten();
         let cutter = cutter.with_more(more);
@@ -128,7 +146,11 @@ impl<'a> Bench<'a> {
             let mut graphs = Graphs { bench: self, cutter: &cutter, widths: &widths, seed, refitted: None };
             for weights in weights {
                 let (graph, training_kept) = graphs.of(weights)?;
-                let row = Row { training_kept, ..self.judge(self.key(contender, budget, weights, seed), &graph)? };
+                let row = Row {
+                    training_kept,
+                    widths: widths.clone(),
+                    ..self.judge(self.key(contender, budget, weights, seed), &graph)?
+                };
                 folder.rows.retain(|old| old.key != row.key);
                 folder.rows.push(row);
                 folder.save()?;
@@ -220,6 +242,7 @@ impl<'a> Bench<'a> {
             right: right(&predicted, &self.truth),
             int8_right: int8.map(|(right, _)| right),
             int8_bytes: int8.map(|(_, bytes)| bytes),
+            widths: Vec::new(),
             training_kept: None,
         })
     }

@@ -23,6 +23,10 @@ pub struct Contender {
     pub route: RouteOptions,
     /// Whether each group has its own width, by search; else one ratio for all.
     pub search: bool,
+    /// Whether channels are chosen by what they stand for among the others (FRAT only), not by their scores alone.
+    pub cover: bool,
+    /// Whether all layers are fitted together in the end, not only one after the other.
+    pub together: bool,
     /// Whether the refit sees samples mirrored and moved too, where the source does not mind.
     pub views: bool,
     /// Whether the last refit takes samples of the training data too.
@@ -37,7 +41,18 @@ impl Contender {
         if method != Method::Frat {
             route.link_factor = None;
         }
-        Self { method, target, weighted, within: true, route, search: false, views: false, more: false }
+        Self {
+            method,
+            target,
+            weighted,
+            within: true,
+            route,
+            search: false,
+            cover: method == Method::Frat,
+            together: true,
+            views: false,
+            more: false,
+        }
     }
 
     /// The name without the settings that are the method's own.
@@ -80,6 +95,10 @@ impl FromStr for Contender {
                 "mean" => contender.route.combine = Combine::Mean,
                 "ratio" => contender.search = false,
                 "search" => contender.search = true,
+                "cover" if contender.method == Method::Frat => contender.cover = true,
+                "scores" => contender.cover = false,
+                "together" => contender.together = true,
+                "layers" => contender.together = false,
                 "views" => contender.views = true,
                 "train" => contender.more = true,
                 "links=none" => contender.route.link_factor = None,
@@ -93,7 +112,8 @@ impl FromStr for Contender {
                             .at(text)
                             .expected(
                                 "probability, log-probability, margin, weighted, plain, within, all, max, mean, \
-                                 ratio, search, views, train, links=none or links=FACTOR",
+                                 ratio, search, cover, scores, together, layers, views, train, \
+                                 links=none or links=FACTOR",
                                 setting,
                             )
                             .err();
@@ -114,6 +134,8 @@ impl fmt::Display for Contender {
             within,
             route: RouteOptions { link_factor, combine },
             search,
+            cover,
+            together,
             views,
             more,
         } = self;
@@ -136,6 +158,10 @@ impl fmt::Display for Contender {
             Combine::Mean => ":mean",
         })?;
         f.write_str(if *search { ":search" } else { "" })?;
+        if *method == Method::Frat {
+            f.write_str(if *cover { ":cover" } else { ":scores" })?;
+        }
+        f.write_str(if *together { ":together" } else { ":layers" })?;
         f.write_str(if *views { ":views" } else { "" })?;
         f.write_str(if *more { ":train" } else { "" })
     }
@@ -148,11 +174,11 @@ mod tests {
     #[test]
     fn every_name_reads_back_as_itself() {
         for text in [
-            "frat:margin:weighted:within:links=0.5:max",
-            "frat:log-probability:plain:all:links=none:mean",
-            "taylor:probability:all:links=1:max",
-            "l1:links=none:max",
-            "random:links=none:mean:search:views:train",
+            "frat:margin:weighted:within:links=0.5:max:cover:together",
+            "frat:log-probability:plain:all:links=none:mean:scores:layers",
+            "taylor:probability:all:links=1:max:together",
+            "l1:links=none:max:layers",
+            "random:links=none:mean:search:together:views:train",
         ] {
             assert_eq!(text.parse::<Contender>().expect("valid").to_string(), text);
         }

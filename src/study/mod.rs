@@ -37,6 +37,8 @@ pub enum Split {
     Test,
     /// Every fourth calibration sample of a class.
     HeldOut,
+    /// Samples of the training split that are not calibration samples.
+    Train,
 }
 
 impl Split {
@@ -45,6 +47,7 @@ impl Split {
         match self {
             Self::Test => "test",
             Self::HeldOut => "held-out",
+            Self::Train => "train",
         }
     }
 }
@@ -100,7 +103,7 @@ pub fn study(cases: &[PathBuf], options: &StudyOptions, progress: &dyn Progress)
             .err();
     }
     let trained = options.weights.iter().any(|w| w.trained());
-    if trained && (options.epochs == 0 || options.split == Split::HeldOut) {
+    if trained && (options.epochs == 0 || options.split != Split::Test) {
         return Diag::new("study/training", "training cannot be judged this way")
             .expected("--split test and at least one epoch", format!("--split {}", options.split.name()))
             .help("training data often holds the calibration samples: judge trained networks on the test split")

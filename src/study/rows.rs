@@ -66,6 +66,8 @@ pub struct Row {
     pub int8_right: Option<usize>,
     /// Bytes of its weights and tables.
     pub int8_bytes: Option<u64>,
+    /// Channels kept of every channel group.
+    pub widths: Vec<usize>,
     /// Whether training was kept, where there was some: it is dropped if it does not help on held-out samples.
     pub training_kept: Option<bool>,
 }
