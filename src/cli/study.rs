@@ -15,7 +15,8 @@ use crate::study::{self, Budget, Contender, Split, StudyOptions, Weights};
     A method may carry settings: frat:log-probability:plain:all:links=none:mean. Of each kind one: probability,\n\
     log-probability or margin; weighted or plain; within (contrast inside the set) or all; links=none or links=FACTOR\n\
     (relevance analysis); max or mean over the set's classes; ratio (one for all groups) or search (a width for each\n\
-    group); views (the refit sees samples mirrored and moved too, where the source does not mind);\n\
+    group); cover (FRAT: channels by what they stand for among the others) or scores; together (all layers fitted\n\
+    together in the end) or layers (one after the other only); views (the refit sees samples mirrored and moved too, where the source does not mind);\n\
     train (the last refit sees training samples too). An interrupted study goes on where it stopped."
 )]
 pub struct Cmd {
@@ -49,7 +50,7 @@ pub struct Cmd {
     /// Folder of class folders to train on [default: the case's training split, else its calibration samples]
     #[arg(long, value_name = "DIR")]
     train: Option<PathBuf>,
-    /// What to judge on: the test split, or a quarter of the calibration samples held out
+    /// What to judge on: the test split, a quarter of the calibration samples held out, or training samples
     #[arg(long, value_enum, default_value = "test")]
     split: SplitArg,
     /// Samples per class for attribution, at most

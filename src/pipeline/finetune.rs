@@ -218,10 +218,14 @@ fn look(done: Done, rate: f64, now: &HeldOut, before: &HeldOut) -> String {
     )
 }
 
-/// More right answers, or as many with less loss. Anything else, not-a-number too, is not better.
+/// Standard errors of the held-out accuracy that a trained network may be below, if its loss is lower.
+const CHANCE: f64 = 0.5;
+
+/// Less loss, and no fewer right answers than chance explains: every sample tells of the loss, but only the few whose answer
+/// turns of accuracy. Not-a-number is not better.
 pub(super) fn better(after: &HeldOut, before: &HeldOut) -> bool {
-    let right = after.accuracy.total_cmp(&before.accuracy);
-    after.cross_entropy.is_finite() && right.then(before.cross_entropy.total_cmp(&after.cross_entropy)).is_gt()
+    let error = (before.accuracy * (1.0 - before.accuracy) / before.samples.max(1) as f64).sqrt();
+    after.cross_entropy < before.cross_entropy && after.accuracy >= before.accuracy - CHANCE * error
 }
 
 /// Samples to train on.

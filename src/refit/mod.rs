@@ -87,9 +87,7 @@ pub struct Refitted {
 /// How one layer's fit went. Errors are mean squares on held-out samples, relative to the target's variance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerFit {
-    /// The layer, in the fitted graph.
-    pub node: NodeId,
-    /// Its name.
+    /// The layer.
     pub name: String,
     /// Chosen λ, in units of the mean diagonal; infinite where only the bias was fitted.
     pub ridge: f64,
@@ -116,7 +114,7 @@ pub fn refit(
     if !options.together {
         return Ok(fitted);
     }
-    let layers: Vec<NodeId> = fitted.layers.iter().map(|layer| layer.node).collect();
+    let layers = patches::open_layers(source, small);
     let on_some = |chosen: &[usize]| {
         let inputs = |range: Range<usize>| together::gathered(inputs, &chosen[range]);
         Ok(layer_by_layer(source, small, chosen.len(), &inputs, options)?.graph)
@@ -173,7 +171,6 @@ fn layer_by_layer(
             let problem = Problem { op: &graph.node(id).op, layer, rows: &rows, x, target: &target };
             let fitted = solve::fit(&problem, &graph)?;
             layers.push(LayerFit {
-                node: id,
                 name: graph.node(id).name.clone(),
                 ridge: fitted.ridge,
                 rows: rows.count(),

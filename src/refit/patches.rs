@@ -197,6 +197,19 @@ fn exact_nodes(source: &Graph, small: &Assembled) -> Vec<bool> {
     exact
 }
 
+/// Layers of the small network that a fit may change: all but those that are the source's, whole, on the source's own
+/// tensors.
+pub(super) fn open_layers(source: &Graph, small: &Assembled) -> Vec<NodeId> {
+    let exact = exact_nodes(source, small);
+    let open = |id: &NodeId| {
+        let is_layer = matches!(small.graph.node(*id).op, Op::Conv(_) | Op::Dense(_));
+        let origin = &small.origins[id.index()];
+        let changed = |from: NodeId| !exact[id.index()] || origin.channels.len() != source.shape(from).c;
+        is_layer && origin.source.is_some_and(changed)
+    };
+    small.graph.ids().filter(open).collect()
+}
+
 /// Follows a layer through affine maps that nothing else reads to a residual add whose other operand is
 /// there before the layer.
 fn aim(graph: &Graph, consumers: &[Vec<NodeId>], layer: NodeId) -> Aim {

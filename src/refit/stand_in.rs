@@ -61,7 +61,6 @@ pub(super) fn fit(
     }
     let relative = |error: f64| if variance > 0.0 { (error / variance).max(0.0) } else { 0.0 };
     let fit = LayerFit {
-        node: layer.node,
         name: name.to_string(),
         ridge: 0.0,
         rows: rows.count(),

@@ -19,7 +19,7 @@ use crate::refit::cholesky::{Cholesky, dot};
 const TILE: usize = 64;
 
 /// Derivatives held at once at most; more samples than fit are left out evenly.
-const DERIVATIVES: usize = 40_000_000;
+const DERIVATIVES: usize = 60_000_000;
 
 /// Dimensions of the Krylov space that systems are solved in.
 const KRYLOV: usize = 40;

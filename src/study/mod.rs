@@ -7,7 +7,8 @@
 //!
 //! Guaranteed: what is judged on was neither attributed on nor fitted to. `held-out` splits the calibration
 //! samples three to one and never reads the test split: for choosing. `test` uses all calibration samples and
-//! judges on the test split: for reporting. The base of every row is the source with masked scores.
+//! judges on the test split: for reporting. `train` uses all calibration samples too and judges on training samples that
+//! are none of them: for choosing among methods, where the source is as good on those as on others. The base of every row is the source with masked scores.
 
 mod bench;
 mod budget;

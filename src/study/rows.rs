@@ -34,7 +34,7 @@ pub struct Key {
     pub weights: Weights,
     /// Times through the training samples; 0 where nothing was trained.
     pub epochs: usize,
-    /// `test` or `held-out`.
+    /// `test`, `held-out` or `train`.
     pub split: String,
     /// Samples per class for attribution.
     pub samples: usize,

@@ -25,8 +25,13 @@ fn random_inputs(shape: Shape, range: std::ops::Range<usize>) -> Batch<f32> {
 }
 
 fn refit_random(graph: &Graph, small: &Assembled, samples: usize) -> Refitted {
+    refit_random_by(graph, small, samples, false)
+}
+
+fn refit_random_by(graph: &Graph, small: &Assembled, samples: usize, together: bool) -> Refitted {
     let shape = graph.shape(graph.input());
-    refit(graph, small, samples, &|range| Ok(random_inputs(shape, range)), &RefitOptions::default()).expect("fits")
+    let options = RefitOptions { together, ..RefitOptions::default() };
+    refit(graph, small, samples, &|range| Ok(random_inputs(shape, range)), &options).expect("fits")
 }
 
 /// Mean square of the difference to the source's logits of `classes`, on fresh inputs.
@@ -162,13 +167,54 @@ fn refit_does_not_depend_on_the_thread_count() {
     let groups = channel_groups(&graph);
     let route = Route::from_masks(&groups, random_masks(&groups, &mut Random::new(3))).unwrap();
     let small = assemble(&graph, &groups, &route, &[0, 1]).unwrap();
-    let fit = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| refit_random(&graph, &small, 100))
+    for together in [false, true] {
+        let fit = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| refit_random_by(&graph, &small, 100, together))
+        };
+        let one = fit(1);
+        assert!(!one.layers.is_empty());
+        assert!(one == fit(2) && one == fit(3), "results differ");
+    }
+}
+
+/// Mean square of the difference to the source's logits of two classes, less each other, on fresh inputs.
+fn contrast_error(graph: &Graph, small: &Graph, [a, b]: [usize; 2]) -> f64 {
+    let input = random_inputs(graph.shape(graph.input()), 100_000..100_000 + 256);
+    let whole = Network::<f32>::new(graph).expect("runs").forward(&input).expect("runs");
+    let cut = Network::<f32>::new(small).expect("runs").forward(&input).expect("runs");
+    let (z, y) = (whole.get(graph.logits()), cut.get(small.logits()));
+    let error = |n: usize| {
+        let source = z.plane(a, n)[0] - z.plane(b, n)[0];
+        f64::from(source - (y.plane(0, n)[0] - y.plane(1, n)[0])).powi(2)
     };
-    let one = fit(1);
-    assert!(!one.layers.is_empty());
-    assert!(one == fit(2) && one == fit(3), "results differ");
+    (0..256).map(error).sum::<f64>() / 256.0
+}
+
+#[test]
+fn all_layers_together_bring_the_scores_nearer_than_one_after_the_other() {
+    let (mut cut, mut nearer, mut before, mut after) = (0, 0, 0.0, 0.0);
+    for seed in 0..24 {
+        let graph = random_graph(seed);
+        let groups = channel_groups(&graph);
+        let masks = random_masks(&groups, &mut Random::new(seed));
+        let route = Route::from_masks(&groups, masks).unwrap();
+        let small = assemble(&graph, &groups, &route, &[2, 0]).unwrap();
+        let layers = refit_random_by(&graph, &small, 160, false);
+        let together = refit_random_by(&graph, &small, 160, true);
+        if layers.layers.is_empty() {
+            assert!(layers.graph == together.graph, "seed {seed}: nothing was cut");
+            continue;
+        }
+        let [was, is] = [&layers.graph, &together.graph].map(|g| contrast_error(&graph, g, [2, 0]));
+        assert!(is <= 1.2 * was + 1e-9, "seed {seed}: {was} became {is}");
+        cut += 1;
+        nearer += usize::from(is < 0.9 * was);
+        before += was;
+        after += is;
+    }
+    assert!(cut >= 15 && nearer * 2 >= cut, "{nearer} of {cut} clearly nearer");
+    assert!(after < 0.8 * before, "{before} to {after}");
 }
 
 #[test]
