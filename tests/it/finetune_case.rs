@@ -28,7 +28,7 @@ impl Fixture {
         let splits = [("calibration", &calibration()), ("train", &train())];
         demo_case::write(fixture.dir.path(), "case.toml", &splits);
         let case = fs::read_to_string(fixture.path("case.toml")).expect("text");
-        fixture.write("case.toml", format!("{case}[build]\nkeep = 0.25\n").as_bytes());
+        fixture.write("case.toml", format!("{case}[build]\nkeep = 0.1\n").as_bytes());
         fixture
     }
 
