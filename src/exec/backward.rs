@@ -54,7 +54,8 @@ impl<T: Float> Network<T> {
         let wanted = |id: NodeId| if id == graph.input() { want.input } else { want.activations };
         let wanted: Vec<bool> = graph.ids().map(wanted).collect();
         let mut nodes: Vec<Option<Batch<T>>> = vec![None; graph.nodes.len()];
-        let params = self.walk_back(acts, seeds, &wanted, want.params, &mut |id, grad| nodes[id.index()] = Some(grad))?;
+        let params =
+            self.walk_back(acts, seeds, &wanted, want.params, &mut |id, grad| nodes[id.index()] = Some(grad))?;
         Ok(Gradients { nodes, params })
     }
 

@@ -1,6 +1,9 @@
 //! Vectors of the processor at hand, without `unsafe`: `pulp` chooses the instruction set when the program runs.
 
-#![expect(clippy::inline_always, reason = "vector code must be inlined into the function that the processor was checked for")]
+#![expect(
+    clippy::inline_always,
+    reason = "vector code must be inlined into the function that the processor was checked for"
+)]
 
 use pulp::Simd;
 

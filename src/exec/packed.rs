@@ -4,7 +4,10 @@
 //! each number read from the strip serves all the rows. Every sum is taken in the order of `k`, so a result depends on
 //! nothing but its own numbers: not on where it lies nor on what is computed beside it.
 
-#![expect(clippy::inline_always, reason = "vector code must be inlined into the function that the processor was checked for")]
+#![expect(
+    clippy::inline_always,
+    reason = "vector code must be inlined into the function that the processor was checked for"
+)]
 
 use pulp::{Arch, Simd, WithSimd};
 

@@ -156,7 +156,8 @@ impl Sweep {
             for &(remainder, line) in &vertical.taps {
                 let strip = (channel * y.step + remainder) * x.step;
                 let taps = horizontal.taps.iter();
-                shifts.extend(taps.map(|&(r, column)| (strip + r) * piece.span + (line * x.pitch + column) * piece.side));
+                shifts
+                    .extend(taps.map(|&(r, column)| (strip + r) * piece.span + (line * x.pitch + column) * piece.side));
             }
         }
         shifts

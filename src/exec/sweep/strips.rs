@@ -70,7 +70,8 @@ impl Place<'_> {
         let (h, w) = (made.shape.h, made.shape.w);
         let count = piece.samples * piece.side;
         let planes = &mut made.data[(channel * made.n + piece.first) * h * w..][..count * h * w];
-        let lines = (0..rows).map(|row| (row, (vertical.start + (piece.row + row) * vertical.step) * w + horizontal.start));
+        let lines =
+            (0..rows).map(|row| (row, (vertical.start + (piece.row + row) * vertical.step) * w + horizontal.start));
         if piece.side > 1 {
             for (row, at) in lines {
                 let source = &result[row * horizontal.count * count..][..horizontal.count * count];
