@@ -6,6 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::attribute::links::{self, LinkSums};
+use crate::attribute::measure::{add, samples_at_once};
 use crate::attribute::on_device::{OnDevice, Work};
 use crate::attribute::{
     Activation, Chunk, Frat, Links, Manifest, Measure, Method, Options, Source, Taylor, contribution, l1, random,
@@ -177,16 +178,19 @@ impl<'a> Attribution<'a> {
     ) -> Result<Vec<f64>> {
         let samples = self.source.samples.fetch(&manifest.indices(chunk))?;
         manifest.check_samples(number, &samples)?;
-        let acts = network.forward(&source::whole(self.graph, self.source.input, &samples)?)?;
-        let mut part = Vec::with_capacity(self.part_len(manifest));
-        match measure {
-            Some(measure) => {
-                part.extend(measure.chunk(network, &acts, chunk.class, &self.points)?.into_iter().flatten());
+        let mut part = vec![0.0; self.part_len(manifest)];
+        let all: Vec<usize> = (0..samples.len()).collect();
+        for few in all.chunks(samples_at_once(self.graph)) {
+            let acts = network.forward(&source::batch(self.graph, self.source.input, &samples, few)?)?;
+            let mut at: usize = self.points.iter().map(|&id| self.graph.shape(id).c).sum();
+            if let Some(measure) = measure {
+                let sums = measure.chunk(network, &acts, chunk.class, &self.points)?;
+                add(&mut part, sums.into_iter().flatten());
             }
-            None => part.extend(self.points.iter().flat_map(|&id| vec![0.0; self.graph.shape(id).c])),
-        }
-        for layer in self.measured(manifest) {
-            part.extend(layer.chunk(self.graph, &acts));
+            for layer in self.measured(manifest) {
+                add(&mut part[at..], layer.chunk(self.graph, &acts));
+                at += layer.len();
+            }
         }
         Ok(part)
     }

@@ -25,16 +25,16 @@ impl<T: Float> Measure<T> for Frat {
         class: usize,
         points: &[NodeId],
     ) -> Result<Vec<Vec<f64>>> {
-        let grads = seed::gradients(network, acts, class, self.target, self.within.as_deref())?;
         let positive = |g: T| if g > T::ZERO { g } else { T::ZERO };
-        let sums = |&id: &NodeId| match grads.node(id) {
-            Some(g) if self.weighted => channel_sums_of_pairs(g, acts.get(id), |g, a| {
+        let score = (class, self.target, self.within.as_deref());
+        seed::point_sums(network, acts, score, points, |gradient, tensor| {
+            if !self.weighted {
+                return channel_sums(gradient, positive);
+            }
+            channel_sums_of_pairs(gradient, tensor, |g, a| {
                 let a = if a < T::ZERO { -a } else { a };
                 positive(g) * a
-            }),
-            Some(g) => channel_sums(g, positive),
-            None => vec![0.0; acts.get(id).shape.c],
-        };
-        Ok(points.iter().map(sums).collect())
+            })
+        })
     }
 }

@@ -3,8 +3,12 @@
 use crate::attribute::source;
 use crate::data::{InputContract, Samples};
 use crate::diag::Result;
-use crate::exec::{Activations, Batch, Float, Network, for_chunks};
-use crate::ir::NodeId;
+use crate::exec::{Activations, Batch, CHUNK, Float, Network, for_chunks};
+use crate::ir::{Graph, NodeId};
+
+/// Most bytes of tensors of the samples that are run together. Large networks run a chunk a few samples at a time: their
+/// tensors come and go faster, and threads need less memory.
+const TENSOR_BYTES: usize = 256 << 20;
 
 /// Independent partial sums: enough to keep vector units busy, in a fixed order on every machine.
 const LANES: usize = 8;
@@ -21,6 +25,19 @@ pub trait Measure<T: Float>: Sync {
     ) -> Result<Vec<Vec<f64>>>;
 }
 
+/// Samples of a chunk of `graph` that are run together; from the graph alone, since it decides how sums are rounded.
+pub(super) fn samples_at_once(graph: &Graph) -> usize {
+    let values: usize = graph.nodes.iter().map(|node| node.shape.len()).sum();
+    (TENSOR_BYTES / (size_of::<f32>() * values.max(1))).clamp(1, CHUNK)
+}
+
+/// Adds `parts` to `sums`, number by number.
+pub(super) fn add(sums: &mut [f64], parts: impl IntoIterator<Item = f64>) {
+    for (sum, part) in sums.iter_mut().zip(parts) {
+        *sum += part;
+    }
+}
+
 /// Sums of `measure` over the samples `indices`, taken as samples of `class`: per point, per channel.
 ///
 /// Chunks are added in order, so the result does not depend on the thread count.
@@ -34,15 +51,21 @@ pub fn point_sums<T: Float>(
     measure: &dyn Measure<T>,
 ) -> Result<Vec<Vec<f64>>> {
     let graph = network.graph();
+    let zeros = || -> Vec<Vec<f64>> { points.iter().map(|&id| vec![0.0; graph.shape(id).c]).collect() };
+    let sum = |total: &mut Vec<Vec<f64>>, part: Vec<Vec<f64>>| {
+        total.iter_mut().zip(part).for_each(|(sums, part)| add(sums, part));
+    };
     let chunks = for_chunks(indices.len(), |range| {
-        let acts = network.forward(&source::batch(graph, input, samples, &indices[range])?)?;
-        measure.chunk(network, &acts, class, points)
-    })?;
-    let mut total: Vec<Vec<f64>> = points.iter().map(|&id| vec![0.0; graph.shape(id).c]).collect();
-    for chunk in &chunks {
-        for (sum, part) in total.iter_mut().flatten().zip(chunk.iter().flatten()) {
-            *sum += part;
+        let mut chunk = zeros();
+        for indices in indices[range].chunks(samples_at_once(graph)) {
+            let acts = network.forward(&source::batch(graph, input, samples, indices)?)?;
+            sum(&mut chunk, measure.chunk(network, &acts, class, points)?);
         }
+        Ok(chunk)
+    })?;
+    let mut total = zeros();
+    for chunk in chunks {
+        sum(&mut total, chunk);
     }
     Ok(total)
 }

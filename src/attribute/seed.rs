@@ -1,20 +1,30 @@
-//! The gradient of a class's score with respect to the logits, per sample.
+//! The gradient of a class's score with respect to the logits, per sample, and sums of what follows from it.
 
 use crate::attribute::Target;
 use crate::diag::Result;
-use crate::exec::{Activations, Batch, Float, Gradients, Network, Want};
+use crate::exec::{Activations, Batch, Float, Network};
+use crate::ir::NodeId;
 
-/// Gradients of every tensor for the sum over the batch of `class`'s score.
-pub(super) fn gradients<T: Float>(
+/// Per point and channel, what `sums` makes of the gradient, with respect to the point's tensor, of the sum over the batch
+/// of `class`'s score, and of the tensor; zeros where the score does not depend on it. A
+/// gradient is dropped as soon as nothing needs it.
+pub(super) fn point_sums<T: Float>(
     network: &Network<T>,
     acts: &Activations<T>,
-    class: usize,
-    target: Target,
-    within: Option<&[usize]>,
-) -> Result<Gradients<T>> {
+    (class, target, within): (usize, Target, Option<&[usize]>),
+    points: &[NodeId],
+    sums: impl Fn(&Batch<T>, &Batch<T>) -> Vec<f64>,
+) -> Result<Vec<Vec<f64>>> {
     let logits = network.graph().logits();
     let seed = seed(acts.get(logits), class, target, within);
-    network.backward(acts, &[(logits, seed)], Want { activations: true, ..Want::default() })
+    let mut found: Vec<Vec<f64>> = points.iter().map(|&id| vec![0.0; acts.get(id).shape.c]).collect();
+    network.backward_at(acts, &[(logits, seed)], points, &mut |id, gradient| {
+        let of_this = sums(&gradient, acts.get(id));
+        for (found, _) in found.iter_mut().zip(points).filter(|(_, point)| **point == id) {
+            found.clone_from(&of_this);
+        }
+    })?;
+    Ok(found)
 }
 
 pub(super) fn seed<T: Float>(logits: &Batch<T>, class: usize, target: Target, within: Option<&[usize]>) -> Batch<T> {

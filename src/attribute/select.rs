@@ -36,21 +36,24 @@ pub(super) fn select(
     let classes = source.classes.len();
     let mut selected = vec![Vec::new(); classes];
     let mut wrong = vec![0; classes];
-    let of_class: Vec<Vec<usize>> = wanted.iter().map(|&class| source.samples.of_class(class)).collect();
+    let count = |class: usize| source.samples.labels().iter().filter(|&&label| label as usize == class).count();
+    let counts: Vec<usize> = wanted.iter().map(|&class| count(class)).collect();
     let missing: Vec<&str> =
-        wanted.iter().zip(&of_class).filter(|(_, s)| s.is_empty()).map(|(&c, _)| source.classes[c].as_str()).collect();
+        wanted.iter().zip(&counts).filter(|(_, n)| **n == 0).map(|(&c, _)| source.classes[c].as_str()).collect();
     if !missing.is_empty() {
         return Diag::new("attribute/class-without-samples", "classes have no calibration samples")
             .at(missing.join(", "))
             .help("add samples of them to the calibration split, or attribute other classes")
             .err();
     }
-    let available = of_class.iter().map(Vec::len).min().unwrap_or(0);
+    let available = counts.into_iter().min().unwrap_or(0);
     let confident = options.method == Method::Contribution;
     // The published form takes the most confident hundredth; ten samples keep a small split from being noise.
     let most = if confident { available.div_ceil(100).max(10) } else { options.samples_per_class };
     let per_class = available.min(most).min(options.samples_per_class).max(1);
-    for (&class, mut samples) in wanted.iter().zip(of_class) {
+    for &class in wanted {
+        // Of one class at a time: with millions of images these are the largest lists.
+        let mut samples = source.samples.of_class(class);
         if !confident {
             shuffle(&mut samples, options.seed ^ (class as u64) << 32);
         }

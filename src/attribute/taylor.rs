@@ -23,15 +23,13 @@ impl<T: Float> Measure<T> for Taylor {
         class: usize,
         points: &[NodeId],
     ) -> Result<Vec<Vec<f64>>> {
-        let grads = seed::gradients(network, acts, class, self.target, self.within.as_deref())?;
         let product = |g: T, a: T| {
             let v = g * a;
             if v < T::ZERO { -v } else { v }
         };
-        let sums = |&id: &NodeId| match grads.node(id) {
-            Some(g) => channel_sums_of_pairs(g, acts.get(id), product),
-            None => vec![0.0; acts.get(id).shape.c],
-        };
-        Ok(points.iter().map(sums).collect())
+        let score = (class, self.target, self.within.as_deref());
+        seed::point_sums(network, acts, score, points, |gradient, tensor| {
+            channel_sums_of_pairs(gradient, tensor, product)
+        })
     }
 }

@@ -1,5 +1,5 @@
 //! stdout and stderr: data on the one, status on the other, a spinner only on a terminal.
-#![expect(clippy::print_stderr, clippy::exit, reason = "this file is the one place that prints and ends the process")]
+#![expect(clippy::exit, reason = "this file is the one place that prints and ends the process")]
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -68,15 +68,15 @@ impl Shell {
     /// The diagnostic that ended the run.
     pub fn error(&self, diag: &Diag) {
         self.finish();
-        eprintln!("error[{}]: {}", diag.code, diag.what);
+        say(&format!("error[{}]: {}", diag.code, diag.what));
         if let Some(place) = &diag.place {
-            eprintln!("  in: {place}");
+            say(&format!("  in: {place}"));
         }
         if let (Some(expected), Some(found)) = (&diag.expected, &diag.found) {
-            eprintln!("  expected {expected}, found {found}");
+            say(&format!("  expected {expected}, found {found}"));
         }
         if let Some(help) = &diag.help {
-            eprintln!("  help: {help}");
+            say(&format!("  help: {help}"));
         }
     }
 
@@ -110,8 +110,8 @@ impl State {
 
     fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
         }
     }
 }
@@ -135,7 +135,7 @@ impl Progress for Shell {
             });
             bar.set_message(name);
         } else {
-            eprintln!("fratc: {name}");
+            say(&format!("fratc: {name}"));
         }
     }
 
@@ -165,8 +165,13 @@ impl Progress for Shell {
     }
 }
 
+/// A line on stderr. Whoever started the run may be gone and nobody read it: then it is lost, and the run goes on to its end.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Ends an interrupted run.
 pub fn interrupted() -> ! {
-    eprintln!("error[cli/interrupted]: interrupted; nothing half-written was left behind");
+    say("error[cli/interrupted]: interrupted; nothing half-written was left behind");
     std::process::exit(2)
 }

@@ -147,14 +147,14 @@ fn record_labels(path: &Path, record: Record, contract: &InputContract, names: u
     }
     records::check_length(path, length, record, contract)?;
     let mut reader = BufReader::new(file);
-    let mut found = Vec::new();
+    let mut found: Vec<u8> = Vec::new();
     let mut head = vec![0; record.label_bytes];
     for _ in 0..length / size {
         reader
             .read_exact(&mut head)
             .and_then(|()| reader.seek_relative((size - record.label_bytes as u64) as i64))
             .map_err(|e| file::unreadable(path, &e))?;
-        found.push(i128::from(head[record.label_byte]));
+        found.push(head[record.label_byte]);
     }
-    labels::checked(found, names, "record").map_err(|d| Box::new(d.at(&place)))
+    labels::checked(found.into_iter().map(i128::from), names, "record").map_err(|d| Box::new(d.at(&place)))
 }

@@ -51,6 +51,39 @@ impl<T: Float> Network<T> {
     /// Contributions of all readers of a tensor, and all seeds on it, are added.
     pub fn backward(&self, acts: &Activations<T>, seeds: &[(NodeId, Batch<T>)], want: Want) -> Result<Gradients<T>> {
         let graph = self.graph();
+        let wanted = |id: NodeId| if id == graph.input() { want.input } else { want.activations };
+        let wanted: Vec<bool> = graph.ids().map(wanted).collect();
+        let mut nodes: Vec<Option<Batch<T>>> = vec![None; graph.nodes.len()];
+        let params =
+            self.walk_back(acts, seeds, &wanted, want.params, &mut |id, grad| nodes[id.index()] = Some(grad))?;
+        Ok(Gradients { nodes, params })
+    }
+
+    /// Hands the gradients of the tensors `at` to `take`, last node first, as soon as each is known; nodes without a path to
+    /// a seed are left out. No more gradients are computed, nor kept, than these need.
+    pub fn backward_at(
+        &self,
+        acts: &Activations<T>,
+        seeds: &[(NodeId, Batch<T>)],
+        at: &[NodeId],
+        take: &mut dyn FnMut(NodeId, Batch<T>),
+    ) -> Result<()> {
+        let mut wanted = vec![false; self.graph().nodes.len()];
+        for id in at {
+            wanted[id.index()] = true;
+        }
+        self.walk_back(acts, seeds, &wanted, false, take).map(drop)
+    }
+
+    fn walk_back(
+        &self,
+        acts: &Activations<T>,
+        seeds: &[(NodeId, Batch<T>)],
+        wanted: &[bool],
+        want_params: bool,
+        take: &mut dyn FnMut(NodeId, Batch<T>),
+    ) -> Result<Vec<Option<ParamGrad<T>>>> {
+        let graph = self.graph();
         let mut nodes: Vec<Option<Batch<T>>> = vec![None; graph.nodes.len()];
         let mut params = vec![None; graph.nodes.len()];
         for (id, seed) in seeds {
@@ -61,7 +94,7 @@ impl<T: Float> Network<T> {
             }
             accumulate(&mut nodes[id.index()], seed.clone());
         }
-        let needed = self.needed(want);
+        let needed = self.needed(wanted, want_params);
         for id in graph.ids().rev() {
             let Some(grad) = nodes[id.index()].take() else { continue };
             if !needed[id.index()] {
@@ -70,7 +103,7 @@ impl<T: Float> Network<T> {
             let node = graph.node(id);
             let prepared = &self.prepared[id.index()];
             let inputs: Vec<&Batch<T>> = node.inputs.iter().map(|&i| acts.get(i)).collect();
-            if want.params {
+            if want_params {
                 params[id.index()] = op::backward_params(&node.op, &inputs, &grad)?;
             }
             for (operand, &input) in node.inputs.iter().enumerate() {
@@ -79,27 +112,21 @@ impl<T: Float> Network<T> {
                     accumulate(&mut nodes[input.index()], part);
                 }
             }
-            let kept = if id == graph.input() { want.input } else { want.activations };
-            if kept {
-                nodes[id.index()] = Some(grad);
+            if wanted[id.index()] {
+                take(id, grad);
             }
         }
-        Ok(Gradients { nodes, params })
+        Ok(params)
     }
 
     /// Nodes whose gradient is wanted itself or needed for one before it.
-    fn needed(&self, want: Want) -> Vec<bool> {
+    fn needed(&self, wanted: &[bool], want_params: bool) -> Vec<bool> {
         let graph = self.graph();
-        let mut needed = vec![false; graph.nodes.len()];
+        let mut needed = wanted.to_vec();
         for id in graph.ids() {
             let node = graph.node(id);
-            needed[id.index()] = if id == graph.input() {
-                want.input
-            } else {
-                want.activations
-                    || (want.params && node.op.params() > 0)
-                    || node.inputs.iter().any(|i| needed[i.index()])
-            };
+            needed[id.index()] |=
+                (want_params && node.op.params() > 0) || node.inputs.iter().any(|i| needed[i.index()]);
         }
         needed
     }

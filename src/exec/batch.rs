@@ -4,10 +4,11 @@ use std::fmt::Debug;
 use std::ops::Neg;
 
 use crate::diag::{Diag, Result};
+use crate::exec::Lanes;
 use crate::ir::Shape;
 
 /// A number type the engine runs in: `f32` or `f64`.
-pub trait Float: candle_core::WithDType + Neg<Output = Self> + Debug + Default {
+pub trait Float: Lanes + candle_core::WithDType + Neg<Output = Self> + Debug + Default {
     /// Zero.
     const ZERO: Self;
     /// One.

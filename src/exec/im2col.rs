@@ -1,4 +1,4 @@
-//! Patches of a tensor as a matrix, and the way back.
+//! Patches of a tensor as a matrix.
 //!
 //! Row `(c, ky, kx)`, column `(n, oy, ox)`: so `weight[O, K] · im2col[K, N·P]` is a convolution's result in
 //! batch layout. Rows of pixels are copied whole where the stride is 1.
@@ -80,52 +80,4 @@ pub(crate) fn gather<T: Float>(
         }
     }
     cols
-}
-
-/// Adds patch gradients `cols` of `samples` to `grad`: the transpose of [`gather`].
-pub(crate) fn scatter<T: Float>(
-    cols: &[T],
-    window: &Window,
-    out: Shape,
-    channels: Range<usize>,
-    samples: Range<usize>,
-    grad: &mut Batch<T>,
-) {
-    let [kh, kw] = window.kernel;
-    let Shape { h, w, .. } = grad.shape;
-    let (n, plane) = (grad.n, h * w);
-    let mut rows = cols.chunks_exact(samples.len() * out.plane());
-    for c in channels {
-        let target = &mut grad.data[(c * n + samples.start) * plane..(c * n + samples.end) * plane];
-        if is_pointwise(window) {
-            let row = rows.next().expect("one row per channel");
-            target.copy_from_slice(row);
-            continue;
-        }
-        for ky in 0..kh {
-            let (oys, iy0) = span(window, 0, ky, h, out.h);
-            for kx in 0..kw {
-                let (oxs, ix0) = span(window, 1, kx, w, out.w);
-                let row = rows.next().expect("one row per channel and tap");
-                if oxs.is_empty() {
-                    continue;
-                }
-                for (src, dst) in row.chunks_exact(out.plane()).zip(target.chunks_exact_mut(plane)) {
-                    for (i, oy) in oys.clone().enumerate() {
-                        let dst = &mut dst[(iy0 + i * window.stride[0]) * w + ix0..];
-                        let src = &src[oy * out.w + oxs.start..oy * out.w + oxs.end];
-                        if window.stride[1] == 1 {
-                            for (d, &s) in dst[..src.len()].iter_mut().zip(src) {
-                                *d += s;
-                            }
-                        } else {
-                            for (d, &s) in dst.iter_mut().step_by(window.stride[1]).zip(src) {
-                                *d += s;
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
 }

@@ -3,9 +3,10 @@
 //! In: an [`ir::Graph`](crate::ir::Graph) and batches of its input. Out: tensors of every node
 //! ([`Network::forward`]), class scores ([`Network::scores`]), gradients ([`Network::backward`]).
 //!
-//! A [`Batch`] holds one tensor of several samples **channel-major**: `[C, N, H, W]`. So a convolution over a
-//! whole chunk of samples is one matrix product, concatenation is appending, and per-channel work is
-//! contiguous. Matrix products go through `candle_core` ([`Matrix`]); everything else is in [`op`].
+//! A [`Batch`] holds one tensor of several samples **channel-major**: `[C, N, H, W]`. So a convolution runs over
+//! several samples at once, concatenation is appending, and per-channel work is contiguous. Convolutions read shifted
+//! copies of planes (`sweep`), with the processor's widest vectors (`packed`, `lanes`); other matrix products go through
+//! `candle_core` ([`Matrix`]); everything else is in [`op`].
 //!
 //! Work is cut into fixed chunks of [`CHUNK`] samples, aligned to global sample indices; threads take whole
 //! chunks and results are combined in chunk order ([`for_chunks`]), so results are bit-identical for any
@@ -17,12 +18,16 @@ mod backward;
 mod batch;
 mod chunks;
 mod im2col;
+mod lanes;
 mod matrix;
 mod network;
+mod packed;
+mod sweep;
 
 pub use backward::{Gradients, ParamGrad, Want};
 pub use batch::{Batch, Float};
 pub use chunks::{CHUNK, for_chunks};
 pub use im2col::im2col;
+pub use lanes::Lanes;
 pub use matrix::{Matrix, matmul};
 pub use network::{Activations, Network, node_params, run_node};

@@ -71,7 +71,7 @@ impl Job {
 /// Writes `elf` and starts it.
 ///
 /// # Errors
-/// `flash/no-probe-rs`, `flash/no-probe`, `flash/several-probes`, `flash/unknown-chip`, `flash/locked`,
+/// `flash/no-probe-rs`, `flash/no-probe`, `flash/probe-access`, `flash/several-probes`, `flash/unknown-chip`, `flash/locked`,
 /// `flash/connect`, `flash/verify`, `flash/failed`, `flash/time`.
 pub fn flash(job: &Job, elf: &str) -> Result<()> {
     for words in job.commands(elf) {
@@ -104,7 +104,21 @@ fn refused(job: &Job, finished: &Finished) -> Box<Diag> {
     let has = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
     let tail = finished.tail(6);
     let chip = &job.chip;
-    let diag = if has(&["no connected probes", "no probes were found", "probe could not be found", "no debug probes"]) {
+    let diag = if let Some(probe) = &job.probe
+        && has(&["probe was not found", "probe could not be found"])
+    {
+        Diag::new("flash/no-probe", format!("the probe {probe} is not connected"))
+            .help("`probe-rs list` shows what is there; without --probe the only one is taken")
+    } else if has(&["could not be opened", "permission denied", "access denied"]) {
+        Diag::new("flash/probe-access", format!("the probe cannot be opened: {tail}"))
+            .help("does another program hold it, a debugger or `probe-rs run`? without rights on Linux: https://probe.rs/docs/getting-started/probe-setup")
+    } else if has(&[
+        "no connected probes",
+        "no probes were found",
+        "probe was not found",
+        "probe could not be found",
+        "no debug probes",
+    ]) {
         Diag::new("flash/no-probe", "no debug probe is connected")
             .help("plug the board or its probe in; `probe-rs list` shows what is there (on Linux without rights: https://probe.rs/docs/getting-started/probe-setup)")
     } else if has(&["probes were found"]) {
@@ -134,7 +148,7 @@ fn refused(job: &Job, finished: &Finished) -> Box<Diag> {
         "target voltage",
     ]) {
         Diag::new("flash/connect", format!("no connection to a {chip}: {tail}"))
-            .help("is this the board that the firmware is for (`fratc targets`)? check power and wiring")
+            .help("is this the board that the firmware is for (`fratc targets`)? check power and wiring; a chip with readout protection refuses too")
     } else {
         Diag::new("flash/failed", format!("probe-rs failed: {tail}")).help("`probe-rs info` tests probe and wiring")
     };

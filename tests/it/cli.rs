@@ -244,6 +244,19 @@ fn a_full_disk_leaves_nothing() {
 #[test]
 #[cfg(unix)]
 fn an_interrupt_leaves_nothing() {
+    interrupted("-INT", true);
+}
+
+/// As when the program that started it is ended with it: nobody reads any more what it says.
+#[test]
+#[cfg(unix)]
+fn a_termination_that_nobody_hears_of_ends_it_too() {
+    interrupted("-TERM", false);
+}
+
+/// Sends `signal` in the middle of a build, whose last words are read if `heard`.
+#[cfg(unix)]
+fn interrupted(signal: &str, heard: bool) {
     use std::io::{BufRead as _, BufReader};
     let fixture = Fixture::new();
     let temporary = tempfile::tempdir().expect("temporary folder");
@@ -267,11 +280,20 @@ fn an_interrupt_leaves_nothing() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert!(compiles(), "cargo did not start");
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    let mut lines = heard.then_some(lines);
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(sent.success());
-    let rest: Vec<String> = lines.map_while(Result::ok).collect();
-    assert_eq!(child.wait().expect("ended").code(), Some(2), "{rest:?}");
-    assert!(rest.iter().any(|l| l.contains("interrupted")), "{rest:?}");
+    let rest: Vec<String> = lines.iter_mut().flatten().map_while(Result::ok).collect();
+    let mut status = None;
+    for _ in 0..2000 {
+        status = child.try_wait().expect("a child");
+        if status.is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(status.and_then(|status| status.code()), Some(2), "{rest:?}");
+    assert!(!heard || rest.iter().any(|l| l.contains("interrupted")), "{rest:?}");
     assert_eq!(fixture.listing(), before);
     assert_eq!(names(temporary.path()), Vec::<String>::new(), "temporary folders");
     assert_eq!(programs_with(temporary.path()), Vec::<String>::new(), "programs still run");

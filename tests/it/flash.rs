@@ -14,6 +14,8 @@ const PROBE_RS: &str = r#"#!/bin/sh
 echo "$@" >> "$LOG"
 case "$FAKE" in
 none) echo "Error: No connected probes were found." >&2; exit 1 ;;
+gone) echo "Error: The selected debug probe was not found." >&2; echo "This can be due to permissions." >&2; exit 1 ;;
+held) echo "Error: The selected USB device could not be opened." >&2; exit 1 ;;
 several) echo "Error: 2 probes were found: 1366:1015, 0d28:0204" >&2; exit 1 ;;
 locked) echo "Error: Connecting to the chip was unsuccessful." >&2
     echo "An operation could not be performed because it lacked the permission to do so: erase_all" >&2; exit 1 ;;
@@ -71,6 +73,8 @@ fn flashing_says_what_it_does_and_every_failure_has_a_way_out() {
 
     for (fake, code, way_out) in [
         ("none", "flash/no-probe", "probe-rs list"),
+        ("gone", "flash/no-probe", "probe-rs list"),
+        ("held", "flash/probe-access", "another program"),
         ("several", "flash/several-probes", "--probe"),
         ("locked", "flash/locked", "fratc never does"),
         ("wrong", "flash/connect", "is this the board"),
@@ -83,6 +87,8 @@ fn flashing_says_what_it_does_and_every_failure_has_a_way_out() {
         assert!(said.contains(code) && said.contains(way_out), "{fake}: {said}");
         assert!(failed.stdout.is_empty(), "{fake}");
     }
+    let failed = fratc(dir, &with, "gone", "flash net --target mine.toml --probe 1366:1015");
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("the probe 1366:1015 is not connected"), "{failed:?}");
     // Without a probe-rs: the programs that the build needs, and nothing else.
     if Command::new("probe-rs").output().is_err() {
         let failed = fratc(dir, &old, "", "flash net --target mine.toml");

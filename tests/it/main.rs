@@ -9,6 +9,7 @@ mod build;
 mod cli;
 mod code_sizes;
 mod components;
+mod convolution;
 mod cores;
 mod counts;
 mod data;

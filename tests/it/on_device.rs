@@ -106,7 +106,7 @@ fn the_checksum_is_that_of_ieee() {
     assert_eq!(link::crc32(0, b"123456789"), 0xCBF4_3926);
 }
 
-fn target(name: &str) -> Target {
+pub fn target(name: &str) -> Target {
     Target::load(name).expect("a shipped target")
 }
 
@@ -156,7 +156,7 @@ fn three_cores_give_every_byte_of_256_samples_over_the_line() {
 }
 
 /// What `size` adds up: bytes of sections with content or code, and of those that may be written.
-fn sums(elf: &[u8]) -> [u64; 2] {
+pub fn sums(elf: &[u8]) -> [u64; 2] {
     let file = object::File::parse(elf).expect("ELF");
     let mut sums = [0, 0];
     for section in file.sections() {

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use fratc::firmware::VALIDATE;
+use fratc::verify::build_firmware;
 use serde_json::Value;
 
 use crate::firmware::qemu;
+use crate::on_device::{sums, target};
 use crate::shared::{shared, tell};
 
 /// Case, classes, share of the channels.
@@ -25,16 +28,16 @@ fn fratc(folder: &Path, words: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// 256 samples of each network on each core, all scores, then 8 with every byte of every layer; half an hour:
-/// `cargo test --release --test it -- --ignored --nocapture on_device_cases`
+/// 256 samples of each network on each core, all scores, then 8 with every byte of every layer; five minutes on a quiet
+/// machine: `cargo test --release --test it -- --ignored --nocapture on_device_cases`
 #[test]
-#[ignore = "half an hour of QEMU: run by hand"]
+#[ignore = "minutes of QEMU: run by hand"]
 fn class_sets_of_real_networks_give_the_simulations_bytes_on_three_cores() {
     if !qemu() {
         return;
     }
     tell(
-        "| network | core | samples | mismatches | accuracy | ticks per inference | longest layer | stack | flash | RAM |",
+        "| network, classes | core | samples | mismatches | accuracy | ticks per inference | longest layer | stack | flash | RAM |",
     );
     tell("|---|---|---|---|---|---|---|---|---|---|");
     for (name, classes, keep) in NETWORKS {
@@ -61,14 +64,18 @@ fn class_sets_of_real_networks_give_the_simulations_bytes_on_three_cores() {
             assert!(sum.abs_diff(whole) <= whole / 20 + layers.len() as u64, "{name} on {core}: {sum} of {whole}");
             assert!((64..number("stack_room_bytes")).contains(&number("stack_bytes")), "{name} on {core}: {said}");
             let regions = said["regions"].as_array().expect("regions");
-            let used: Vec<String> = regions.iter().map(|region| region["used_bytes"].to_string()).collect();
+            let used: Vec<u64> = regions.iter().map(|r| r["used_bytes"].as_u64().expect("bytes")).collect();
+            let elf = build_firmware(&folder.path().join(format!("{core}-firmware")), VALIDATE, &target(core));
+            let size = sums(&std::fs::read(elf.expect("builds")).expect("built"));
+            assert_eq!(used, size, "{name} on {core}: the table is not what `size` says");
             tell(&format!(
-                "| {name} {classes} | {core} | 256 | 0 | {:.2} % | {whole} | {} {} | {} B | {} |",
+                "| {name} {classes} | {core} | 256 | 0 | {:.2} % | {whole} | {} {} | {} B | {} B | {} B |",
                 100.0 * said["accuracy"]["device"].as_f64().expect("labels"),
                 longest["name"].as_str().expect("a name"),
                 ticks(longest),
                 number("stack_bytes"),
-                used.join(" B | ")
+                used[0],
+                used[1]
             ));
             let traced = run(&["--samples", "8", "--trace"]);
             assert_eq!((&traced["traced"], &traced["mismatches"]), (&Value::Bool(true), &Value::from(0)), "{traced}");

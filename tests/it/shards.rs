@@ -56,21 +56,24 @@ fn any_number_of_shards_gives_the_bytes_of_one_run() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let dir = dir.path();
     demo_case(dir, 40, 0);
-    must(dir, &["attribute", "case.toml", "--out", "whole.frat"]);
-    let whole = std::fs::read(dir.join("whole.frat")).expect("written");
-    for count in [1, 3, 16] {
-        let mut args = vec!["merge".to_owned(), "case.toml".into(), "--out".into(), format!("{count}.frat")];
-        for index in (1..=count).rev() {
-            let (shard, part) = (format!("{index}/{count}"), format!("{index}-{count}.part"));
-            let jobs = if index % 2 == 0 { "1" } else { "3" };
-            must(
-                dir,
-                &["attribute", "case.toml", "--manifest", "sel", "--shard", &shard, "--out", &part, "--jobs", jobs],
-            );
-            args.push(part);
+    for device in ["cpu", "candle"] {
+        let whole = format!("{device}.frat");
+        must(dir, &["attribute", "case.toml", "--device", device, "--out", &whole]);
+        let whole = std::fs::read(dir.join(whole)).expect("written");
+        for count in [1, 3, 16] {
+            let (merged, selection) = (format!("{device}-{count}.frat"), format!("{device}.sel"));
+            let mut args = vec!["merge".to_owned(), "case.toml".into(), "--out".into(), merged.clone()];
+            for index in (1..=count).rev() {
+                let (shard, part) = (format!("{index}/{count}"), format!("{device}-{index}-{count}.part"));
+                let words = ["attribute", "case.toml", "--device", device, "--manifest", &selection, "--shard", &shard];
+                let jobs = if index % 2 == 0 { "1" } else { "3" };
+                must(dir, &[&words[..], &["--out", &part, "--jobs", jobs]].concat());
+                args.push(part);
+            }
+            must(dir, &args.iter().map(String::as_str).collect::<Vec<_>>());
+            let merged = std::fs::read(dir.join(merged)).expect("written");
+            assert!(whole == merged, "{count} shards on {device}");
         }
-        must(dir, &args.iter().map(String::as_str).collect::<Vec<_>>());
-        assert!(whole == std::fs::read(dir.join(format!("{count}.frat"))).expect("written"), "{count} shards");
     }
 }
 

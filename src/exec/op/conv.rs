@@ -1,10 +1,13 @@
-//! Convolution as matrix products over blocks of samples.
+//! Convolution: forward and backward as sweeps, the gradient of its weights as matrix products over blocks of samples.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::diag::Result;
-use crate::exec::im2col::{gather, scatter};
+use crate::exec::im2col::gather;
 use crate::exec::op::{Prepared, cast, channel_sums};
+use crate::exec::packed::Packed;
+use crate::exec::sweep::{Sweep, taps};
 use crate::exec::{Batch, Float, Matrix, ParamGrad, matmul};
 use crate::ir::Shape;
 use crate::ir::op::Conv;
@@ -13,53 +16,66 @@ use crate::ir::op::Conv;
 /// gathered and being multiplied.
 const BLOCK: usize = 1 << 17;
 
-pub(super) fn prepare<T: Float>(conv: &Conv) -> Result<Prepared<T>> {
-    let rows = conv.out_channels / conv.groups;
-    let groups = conv
+/// A convolution's weights as its sweeps take them.
+#[derive(Debug)]
+pub(in crate::exec) struct Weights<T> {
+    /// For each group, `[O/g, K]`.
+    forward: Vec<[Packed<T>; 1]>,
+    /// For each group, and each remainder of rows and columns, the taps that have it: `[I/g, O/g · taps]`.
+    backward: OnceLock<Vec<Vec<Packed<T>>>>,
+    bias: Vec<T>,
+}
+
+pub(super) fn prepare<T: Float>(conv: &Conv) -> Prepared<T> {
+    let (rows, depth) = (conv.out_channels / conv.groups, conv.fan_in());
+    let forward = conv
         .weight
-        .chunks_exact(rows * conv.fan_in())
-        .map(|weight| Matrix::new(cast(weight), rows, conv.fan_in()))
-        .collect::<Result<_>>()?;
-    Ok(Prepared::Conv { groups, bias: cast(&conv.bias) })
+        .chunks_exact(rows * depth)
+        .map(|weight| [Packed::new(rows, depth, |row, k| T::of(f64::from(weight[row * depth + k])))])
+        .collect();
+    Prepared::Conv(Weights { forward, backward: OnceLock::new(), bias: cast(&conv.bias) })
 }
 
-pub(super) fn forward<T: Float>(
-    conv: &Conv,
-    groups: &[Matrix<T>],
-    bias: &[T],
-    out: Shape,
-    x: &Batch<T>,
-) -> Result<Batch<T>> {
+/// The matrices of the backward pass, group by group.
+fn transposed<T: Float>(conv: &Conv) -> Vec<Vec<Packed<T>>> {
+    let window = &conv.window;
+    let (rows, depth, channels) = (conv.out_channels / conv.groups, conv.fan_in(), conv.in_channels / conv.groups);
+    let group = |weight: &[f32]| {
+        let mut matrices = Vec::with_capacity(window.stride[0] * window.stride[1]);
+        for vertical in 0..window.stride[0] {
+            for horizontal in 0..window.stride[1] {
+                let own: Vec<usize> = taps(window, 0, vertical)
+                    .flat_map(|ky| taps(window, 1, horizontal).map(move |kx| ky * window.kernel[1] + kx))
+                    .collect();
+                let area = window.kernel[0] * window.kernel[1];
+                matrices.push(Packed::new(channels, rows * own.len(), |channel, k| {
+                    T::of(f64::from(weight[k / own.len() * depth + channel * area + own[k % own.len()]]))
+                }));
+            }
+        }
+        matrices
+    };
+    conv.weight.chunks_exact(rows * depth).map(group).collect()
+}
+
+pub(super) fn forward<T: Float>(conv: &Conv, weights: &Weights<T>, out: Shape, x: &Batch<T>) -> Batch<T> {
     let mut y = Batch::zeros(out, x.n);
-    let (rows, plane) = (conv.out_channels / conv.groups, out.plane());
-    for (g, weight) in groups.iter().enumerate() {
-        for block in blocks(conv, out, x.n) {
-            let patches = patches(conv, out, x, g, block.clone())?;
-            matmul(weight, &patches)?.read(|product| {
-                for (r, row) in product.chunks_exact(block.len() * plane).enumerate() {
-                    let o = g * rows + r;
-                    let target = &mut y.data[(o * x.n + block.start) * plane..][..row.len()];
-                    for (t, &v) in target.iter_mut().zip(row) {
-                        *t = v + bias[o];
-                    }
-                }
-            })?;
-        }
+    let sweep = Sweep::forward(&conv.window, [x.shape.h, x.shape.w], [out.h, out.w]);
+    let rows = conv.out_channels / conv.groups;
+    for (g, matrix) in weights.forward.iter().enumerate() {
+        sweep.run(matrix, &weights.bias[g * rows..(g + 1) * rows], x, channels(conv, g), &mut y, g * rows);
     }
-    Ok(y)
+    y
 }
 
-pub(super) fn backward<T: Float>(conv: &Conv, groups: &[Matrix<T>], input: Shape, grad: &Batch<T>) -> Result<Batch<T>> {
+pub(super) fn backward<T: Float>(conv: &Conv, weights: &Weights<T>, input: Shape, grad: &Batch<T>) -> Batch<T> {
     let mut dx = Batch::zeros(input, grad.n);
-    for (g, weight) in groups.iter().enumerate() {
-        let transposed = weight.t()?;
-        for block in blocks(conv, grad.shape, grad.n) {
-            let dy = result_rows(conv, grad, g, block.clone())?;
-            matmul(&transposed, &dy)?
-                .read(|cols| scatter(cols, &conv.window, grad.shape, channels(conv, g), block.clone(), &mut dx))?;
-        }
+    let sweep = Sweep::backward(&conv.window, [input.h, input.w], [grad.shape.h, grad.shape.w]);
+    let rows = conv.out_channels / conv.groups;
+    for (g, matrices) in weights.backward.get_or_init(|| transposed(conv)).iter().enumerate() {
+        sweep.run(matrices, &[], grad, g * rows..(g + 1) * rows, &mut dx, channels(conv, g).start);
     }
-    Ok(dx)
+    dx
 }
 
 pub(super) fn backward_params<T: Float>(conv: &Conv, x: &Batch<T>, grad: &Batch<T>) -> Result<ParamGrad<T>> {

@@ -8,7 +8,11 @@ use crate::ir::Shape;
 pub(super) fn forward<T: Float>(weight: &Matrix<T>, bias: &[T], x: &Batch<T>) -> Result<Batch<T>> {
     let product = matmul(weight, &as_matrix(x)?)?;
     let data = product.read(|product| {
-        product.chunks_exact(x.n.max(1)).zip(bias).flat_map(|(row, &b)| row.iter().map(move |&v| v + b)).collect()
+        let mut data = Vec::with_capacity(product.len());
+        for (row, &b) in product.chunks_exact(x.n.max(1)).zip(bias) {
+            data.extend(row.iter().map(|&v| v + b));
+        }
+        data
     })?;
     Ok(Batch { shape: Shape::vector(bias.len()), n: x.n, data })
 }

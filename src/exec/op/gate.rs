@@ -23,7 +23,9 @@ pub(super) fn backward<T: Float>(operand: usize, inputs: &[&Batch<T>], grad: &Ba
 }
 
 fn scale<T: Float>(x: &Batch<T>, gate: &Batch<T>) -> Batch<T> {
-    let planes = x.data.chunks_exact(x.shape.plane());
-    let data = planes.zip(&gate.data).flat_map(|(plane, &g)| plane.iter().map(move |&v| v * g)).collect();
+    let mut data = Vec::with_capacity(x.data.len());
+    for (plane, &g) in x.data.chunks_exact(x.shape.plane()).zip(&gate.data) {
+        data.extend(plane.iter().map(|&v| v * g));
+    }
     Batch { shape: x.shape, n: x.n, data }
 }

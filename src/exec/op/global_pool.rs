@@ -12,6 +12,9 @@ pub(super) fn forward<T: Float>(x: &Batch<T>) -> Batch<T> {
 
 pub(super) fn backward<T: Float>(input: Shape, grad: &Batch<T>) -> Batch<T> {
     let share = T::of(1.0 / input.plane() as f64);
-    let data = grad.data.iter().flat_map(|&g| std::iter::repeat_n(g * share, input.plane())).collect();
+    let mut data = Vec::with_capacity(input.len() * grad.n);
+    for &g in &grad.data {
+        data.resize(data.len() + input.plane(), g * share);
+    }
     Batch { shape: input, n: grad.n, data }
 }

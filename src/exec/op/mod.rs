@@ -29,8 +29,8 @@ use crate::ir::op::Op;
 pub(super) enum Prepared<T> {
     /// No parameters.
     None,
-    /// Convolution: `[O/g, K]` per group.
-    Conv { groups: Vec<Matrix<T>>, bias: Vec<T> },
+    /// Convolution with several input channels per group.
+    Conv(conv::Weights<T>),
     /// Convolution with one input channel per group: `[O, KH·KW]`.
     Depthwise { weight: Vec<T>, bias: Vec<T> },
     /// Dense layer: `[O, I]`.
@@ -44,7 +44,7 @@ pub(super) fn prepare<T: Float>(op: &Op) -> Result<Prepared<T>> {
         Op::Conv(conv) if depthwise::applies(conv) => {
             Ok(Prepared::Depthwise { weight: cast(&conv.weight), bias: cast(&conv.bias) })
         }
-        Op::Conv(conv) => conv::prepare(conv),
+        Op::Conv(conv) => Ok(conv::prepare(conv)),
         Op::Dense(dense) => Ok(Prepared::Dense {
             weight: Matrix::new(cast(&dense.weight), dense.out_features, dense.in_features)?,
             bias: cast(&dense.bias),
@@ -74,7 +74,7 @@ pub(super) fn forward<T: Float>(op: &Op, prepared: &Prepared<T>, out: Shape, inp
     let x = inputs[0];
     Ok(match (op, prepared) {
         (Op::Conv(conv), Prepared::Depthwise { weight, bias }) => depthwise::forward(conv, weight, bias, out, x),
-        (Op::Conv(conv), Prepared::Conv { groups, bias }) => conv::forward(conv, groups, bias, out, x)?,
+        (Op::Conv(conv), Prepared::Conv(weights)) => conv::forward(conv, weights, out, x),
         (Op::Dense(_), Prepared::Dense { weight, bias }) => dense::forward(weight, bias, x)?,
         (Op::Affine(_), Prepared::Affine { scale, shift }) => affine::forward(scale, shift, x),
         (Op::Relu | Op::Clip(_) | Op::LeakyRelu(_) | Op::Sigmoid | Op::HardSigmoid(_) | Op::HardSwish, _) => {
@@ -106,7 +106,7 @@ pub(super) fn backward<T: Float>(
     let x = inputs[operand];
     Ok(match (op, prepared) {
         (Op::Conv(conv), Prepared::Depthwise { weight, .. }) => depthwise::backward(conv, weight, x.shape, grad),
-        (Op::Conv(conv), Prepared::Conv { groups, .. }) => conv::backward(conv, groups, x.shape, grad)?,
+        (Op::Conv(conv), Prepared::Conv(weights)) => conv::backward(conv, weights, x.shape, grad),
         (Op::Dense(_), Prepared::Dense { weight, .. }) => dense::backward(weight, x.shape, grad)?,
         (Op::Affine(_), Prepared::Affine { scale, .. }) => affine::backward(scale, grad),
         (Op::Relu | Op::Clip(_) | Op::LeakyRelu(_) | Op::Sigmoid | Op::HardSigmoid(_) | Op::HardSwish, _) => {
