@@ -10,6 +10,8 @@
 //! moment of the gradients of the classes' scores with respect to them: the mean square of what the error does to a score,
 //! if positions err independently. A group read in several places adds up over them.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
 use crate::attribute::{Target, route_points, seed, source};
@@ -58,6 +60,7 @@ pub fn cover(
         .filter(|(group, _)| groups.groups[*group].channels <= WIDEST)
         .flat_map(|(group, points)| points.into_iter().map(move |point| (group, point)))
         .collect();
+    let points: Vec<NodeId> = places.iter().map(|&(_, point)| point).collect();
     let classes: Vec<usize> = chosen.iter().map(|(class, _)| *class).collect();
     let chunks: Vec<(usize, &[usize])> =
         chosen.iter().flat_map(|(class, own)| own.chunks(CHUNK).map(move |chunk| (*class, chunk))).collect();
@@ -67,10 +70,15 @@ pub fn cover(
             .par_iter()
             .map(|&(class, indices)| {
                 let acts = network.forward(&source::batch(graph, input, samples, indices)?)?;
-                let grads = seed::gradients(&network, &acts, class, Target::Margin, Some(&classes))?;
+                let logits = graph.logits();
+                let seed = seed::seed(acts.get(logits), class, Target::Margin, Some(&classes));
+                let mut gradients = BTreeMap::new();
+                network.backward_at(&acts, &[(logits, seed)], &points, &mut |id, gradient| {
+                    gradients.insert(id, gradient);
+                })?;
                 let sums = |&(group, point): &(usize, NodeId)| {
                     let places = places_of(groups, group, point);
-                    Sums::of(acts.get(point), grads.node(point), &places)
+                    Sums::of(acts.get(point), gradients.get(&point), &places)
                 };
                 places.iter().map(sums).collect()
             })
