@@ -7,6 +7,8 @@ pub fn argmax(scores: &[i8]) -> usize {
     let scores = core::hint::black_box(scores);
     let mut best = (0, i8::MIN);
     for (i, &score) in (0..scores.len()).zip(scores) {
+        // A loop that is not unrolled.
+        core::hint::black_box(());
         if score > best.1 {
             best = (i, score);
         }

@@ -49,10 +49,9 @@ impl<'a> Bias<'a> {
         match *self {
             Bias::Channel(_) => most,
             Bias::Border { cols, .. } => {
-                let mut classes = cols.get(x..).unwrap_or(&[]).iter();
-                let first = classes.next();
+                let first = cols.get(x);
                 let mut count = 1_usize;
-                while count < most && first.is_some() && classes.next() == first {
+                while count < most && first.is_some() && cols.get(x.wrapping_add(count)) == first {
                     count = count.wrapping_add(1);
                 }
                 count

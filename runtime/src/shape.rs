@@ -93,6 +93,20 @@ impl Window {
     }
 }
 
+/// Of `count` places from `first` on, which may have wrapped: those before the first of `size`, the first inside, and
+/// the number inside.
+#[inline(never)]
+pub fn clip(first: usize, count: usize, size: usize) -> (usize, usize, usize) {
+    let before = if first < size {
+        0
+    } else {
+        count.min(0_usize.wrapping_sub(first))
+    };
+    let begin = if first < size { first } else { 0 };
+    let inside = count.wrapping_sub(before).min(size.wrapping_sub(begin));
+    (before, begin, inside)
+}
+
 /// What a kernel may read: `i8` activations, or raw `u8` pixels, which stand for `pixel − 128`.
 pub trait Element: Copy {
     /// Bits by which a value's byte and its quantized value's differ.

@@ -22,6 +22,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("dsp/lines.rs", include_str!("dsp/lines.rs")),
     ("dsp/mod.rs", include_str!("dsp/mod.rs")),
     ("dsp/patches.rs", include_str!("dsp/patches.rs")),
+    ("dsp/pool.rs", include_str!("dsp/pool.rs")),
     ("dsp/rows.rs", include_str!("dsp/rows.rs")),
     ("dsp/spread.rs", include_str!("dsp/spread.rs")),
     ("dsp/tiles.rs", include_str!("dsp/tiles.rs")),
@@ -71,6 +72,7 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             "shape.rs",
         ],
         "dsp/dot.rs" => &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs"],
+        "dsp/pool.rs" => &["avg_pool.rs", "dsp/mod.rs", "requant.rs", "shape.rs"],
         "dsp/rows.rs" | "dsp/depthwise.rs" => {
             &["dsp/lanes.rs", "dsp/mod.rs", "requant.rs", "shape.rs"]
         }

@@ -172,7 +172,10 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
         let ranges: Vec<&str> = parts.iter().map(|(.., range)| range.as_str()).collect();
         let list = ["memory".into(), format!("[{}]", ranges.join(", "))];
         out.push_str(&call(TURN, &format!("let [{}] = ", names.join(", ")), "split", &list, ";"));
-        arguments.extend([output.into(), "t".into()]);
+        if step.in_place.is_none() {
+            arguments.push(output.into());
+        }
+        arguments.push("t".into());
         out.push_str(&call(TURN, "", context.name, &arguments, ";"));
         let _ = writeln!(out, "{:TURN$}{output}", "");
         return out;

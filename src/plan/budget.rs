@@ -33,7 +33,19 @@ pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<
 /// The best plan for `options`. Kernels are chosen by estimates; where the plan is above the limit on flash after all, they
 /// are chosen again with as much less.
 fn within_flash(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
-    let choose = |options: &Options| lay_out(program, &select::Choice::new(program, target, options).kernels(), true);
+    // Bands take code.
+    let room = options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes());
+    let in_room = |plan: &Plan| (plan.arena_bytes + plan.input_bytes) as u64 <= room;
+    let choose = |options: &Options| {
+        let kernels = select::Choice::new(program, target, options).kernels();
+        if options.optimize == Optimize::Size {
+            let whole = lay_out(program, &kernels, false)?;
+            if in_room(&whole) {
+                return Ok(whole);
+            }
+        }
+        lay_out(program, &kernels, true)
+    };
     let mut chosen = choose(options)?;
     let Some(limit) = options.max_flash else { return Ok(chosen) };
     for times in 1..=2 {
@@ -47,11 +59,18 @@ fn within_flash(program: &Program, target: &Target, options: &Options) -> Result
             chosen = other;
         }
     }
+    if flash_bound(program, &chosen, target) > limit {
+        let kernels: Vec<Kernel> = chosen.steps.iter().map(|step| step.kernel).collect();
+        let whole = lay_out(program, &kernels, false)?;
+        if in_room(&whole) && flash_bound(program, &whole, target) < flash_bound(program, &chosen, target) {
+            chosen = whole;
+        }
+    }
     Ok(chosen)
 }
 
 /// Share by which code may be larger than predicted, see `docs/device.md`.
-const CODE_RESERVE: f64 = 0.1;
+const CODE_RESERVE: f64 = 0.05;
 
 /// Bytes of flash that `plan` takes on `target` at most: constants, and code with what its prediction may be wrong by.
 pub fn flash_bound(program: &Program, plan: &Plan, target: &Target) -> u64 {

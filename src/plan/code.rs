@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use super::{Kernel, Plan, cost};
+use super::{Kernel, Plan, as_conv, cost, leaves_one};
 use crate::qir::{InputKind, Layer, Op, Program};
 use crate::target::{Core, Target};
 
@@ -79,6 +79,16 @@ struct Measured {
     rest: [f64; REST],
 }
 
+impl Measured {
+    /// What was measured of a form, or of the one that is most like it.
+    fn form(&self, form: &str) -> Option<&Form> {
+        let raw = plain(form);
+        let like = [form, form.trim_end_matches(IN_PLACE), raw, raw.trim_end_matches(IN_PLACE)];
+        let found = like.into_iter().find_map(|form| self.forms.get(form));
+        found.or_else(|| self.forms.get(&format!("{raw}{IN_PLACE}")))
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 struct Table {
     cores: BTreeMap<String, Measured>,
@@ -144,14 +154,19 @@ fn measured(core: &str) -> Option<&'static Measured> {
 /// The form of kernel that runs `layer`, as far as it decides which functions there are.
 pub fn form(program: &Program, layer: &Layer, kernel: Kernel, in_place: Option<usize>) -> String {
     let form = cost::form(&layer.op, kernel);
+    let shape = as_conv(program, layer).map_or(program.tensor(layer.output).shape, |shapes| shapes.output);
+    let one = if kernel == Kernel::DspConvWide && leaves_one(shape) { " with one left over" } else { "" };
     let raw = program.input_kind == InputKind::U8 && layer.inputs.contains(&program.input());
     let place = match (&layer.op, in_place) {
         (Op::Add(_), Some(1)) => " in place of the second",
-        (Op::Add(_) | Op::Gate(_) | Op::Lookup(_), Some(_)) => " in place",
+        (Op::Add(_) | Op::Gate(_) | Op::Lookup(_) | Op::Conv(_) | Op::Depthwise(_), Some(_)) => IN_PLACE,
         _ => "",
     };
-    format!("{form}{place}{}", if raw { OF_U8 } else { "" })
+    format!("{form}{one}{place}{}", if raw { OF_U8 } else { "" })
 }
+
+/// How forms end whose output lies over their input.
+const IN_PLACE: &str = " in place";
 
 /// How forms end whose kernel reads raw bytes.
 const OF_U8: &str = " of u8";
@@ -195,7 +210,7 @@ pub(super) fn of_forms(class: &str, forms: &[&str]) -> Option<u64> {
     let mut bytes = measured.rest[0] + measured.schedule[0];
     let mut functions: BTreeSet<&str> = BTreeSet::new();
     for form in forms {
-        let form = measured.forms.get(*form).or_else(|| measured.forms.get(plain(form)))?;
+        let form = measured.form(form)?;
         bytes += form.call + measured.rest[1] + measured.schedule[2];
         functions.extend(form.functions.iter().map(String::as_str));
     }
@@ -214,7 +229,7 @@ pub fn code(program: &Program, plan: &Plan, target: &Target) -> Option<Code> {
     let mut layers = Vec::new();
     let mut users: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (index, (step, form)) in plan.steps.iter().zip(&forms).enumerate() {
-        let form = measured.forms.get(form)?;
+        let form = measured.form(form)?;
         let bytes = if step.bands.is_some() { form.banded.unwrap_or(in_bands) } else { form.call };
         layers.push(bytes.round() as u64);
         for function in &form.functions {

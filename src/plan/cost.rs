@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use fratc_runtime::dsp;
 
 use super::fitted::FITTED;
-use super::{Kernel, Sizes, code, kernel};
+use super::{Kernel, Shapes, Sizes, as_conv, code, kernel};
 use crate::qir::{Conv, Layer, Op, Program, Window};
 use crate::target::{Core, RustTarget, Target};
 
@@ -48,17 +48,17 @@ pub fn form(op: &Op, kernel: Kernel) -> &'static str {
     match (op, kernel) {
         (Op::Conv(_), Kernel::Portable) => "conv",
         (Op::Depthwise(_), Kernel::Portable) => "depthwise",
-        (Op::Dense(_), _) => "dense",
+        (Op::Dense(_), Kernel::Portable) => "dense",
         (Op::Add(_), Kernel::Portable) => "add",
         (Op::MaxPool(_), _) => "max pool",
-        (Op::AvgPool(_), _) => "mean pool",
+        (Op::AvgPool(_), Kernel::Portable) => "mean pool",
         (Op::Concat, _) => "concat",
         (Op::Lookup(_), _) => "lookup",
         (Op::Grouped(_), _) => "grouped",
         (Op::Gate(_), _) => "gate",
         (Op::Flatten, _) => "flatten",
         (Op::Adapt(_), _) => "adapt",
-        (Op::Conv(_) | Op::Depthwise(_) | Op::Add(_), special) => special.name(),
+        (Op::Conv(_) | Op::Depthwise(_) | Op::Dense(_) | Op::Add(_) | Op::AvgPool(_), special) => special.name(),
     }
 }
 
@@ -74,9 +74,11 @@ pub fn features(program: &Program, layer: &Layer, kernel: Kernel) -> [f64; FEATU
         [values * taps(window), positions * output.c.div_ceil(8) * taps(window), values, positions, 1]
     };
     let counts = match (&layer.op, kernel) {
-        (Op::Conv(Conv { window, .. }), Kernel::DspConv) => {
-            let groups = dsp::conv::filter_words(taps(window) * input.c);
-            let blocks = positions.div_ceil(dsp::rows::POSITIONS);
+        (Op::Conv(_) | Op::Dense(_), Kernel::DspConv) => {
+            let Some(Shapes { window, input, output }) = as_conv(program, layer) else { return [0.0; FEATURES] };
+            let positions = output.h * output.w;
+            let groups = dsp::conv::filter_words(taps(&window) * input.c);
+            let blocks = positions.div_ceil(dsp::dot::POSITIONS);
             // Channels that are no multiple of four are gathered byte by byte.
             let pieces = if input.c.is_multiple_of(4) { 1 } else { 4 };
             [
@@ -99,6 +101,7 @@ pub fn features(program: &Program, layer: &Layer, kernel: Kernel) -> [f64; FEATU
         (Op::Conv(Conv { window, .. }), _) => [macs, values * window.kernel[0], values, positions, 1],
         (Op::Grouped(_), _) => [macs, values, positions, 1, 0],
         (Op::Depthwise(Conv { window, .. }) | Op::MaxPool(window), _) => pooled(window),
+        (Op::Dense(_), Kernel::DspConvWide) => [macs, values, values, 1, 1],
         (Op::Dense(_), _) => [macs, values, 1, 0, 0],
         (Op::Add(_) | Op::Lookup(_) | Op::Gate(_) | Op::Flatten, _) => [values, 1, 0, 0, 0],
         (Op::Adapt(adapt), _) => [adapt.block * adapt.block * output.h * output.w * input.c, values, 1, 0, 0],

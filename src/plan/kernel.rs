@@ -3,7 +3,7 @@
 use fratc_runtime::{dsp, mve, scalar};
 
 use super::sizes;
-use crate::qir::{Add, Bias, Conv, Hwc, Layer, Op, PadValue, Program, Window};
+use crate::qir::{Add, AvgPool, Bias, Conv, Hwc, Layer, Op, PadValue, Program, Window};
 use crate::target::{Core, RustTarget, Target};
 
 /// Kernels of one layer.
@@ -25,6 +25,8 @@ pub enum Kernel {
     DspLines,
     /// `fratc_runtime::dsp::add`: sums, four elements at a time.
     DspAdd,
+    /// `fratc_runtime::dsp::pool`: mean pools, four channels and two positions at a time.
+    DspPool,
     /// `fratc_runtime::mve::conv`: any dense convolution, two patches at a time.
     MveConv,
     /// `fratc_runtime::scalar::v7m`: any dense convolution, four patches and two filters at a time.
@@ -78,7 +80,8 @@ impl Kernel {
             | Self::DspWinograd
             | Self::DspDepthwise
             | Self::DspLines
-            | Self::DspAdd => Some(Family::Dsp),
+            | Self::DspAdd
+            | Self::DspPool => Some(Family::Dsp),
             Self::MveConv => Some(Family::Mve),
             Self::ScalarV7m => Some(Family::V7m),
             Self::ScalarV6m => Some(Family::V6m),
@@ -101,6 +104,7 @@ impl Kernel {
             Self::ScalarV6m => "v6m conv",
             Self::DspLines => "dsp depthwise lines",
             Self::DspAdd => "dsp add",
+            Self::DspPool => "dsp mean pool",
         }
     }
 }
@@ -157,16 +161,13 @@ pub(super) fn choose(program: &Program, features: Features, flash: u64) -> Vec<K
     let mut bytes = sizes::sizes(program, &kernels).total() as u64 + CODE;
     let mut wanted: Vec<Wanted> = Vec::new();
     for (index, (layer, &kernel)) in program.layers.iter().zip(&kernels).enumerate() {
-        let Op::Conv(conv) = &layer.op else { continue };
-        let (input, output) = (program.tensor(layer.inputs[0]).shape, program.tensor(layer.output).shape);
+        let Some(shapes) = as_conv(program, layer) else { continue };
         let (now, wide) = match kernel {
-            Kernel::DspConv => {
-                (patches_cost(conv, input, output, false), Some(patches_cost(conv, input, output, true)))
-            }
-            Kernel::DspRows => (rows_cost(conv, input, output), None),
+            Kernel::DspConv => (patches_cost(&shapes, false), Some(patches_cost(&shapes, true))),
+            Kernel::DspRows => (rows_cost(&shapes), None),
             _ => continue,
         };
-        let winograd = winograd_takes(program, layer, conv).then(|| winograd_cost(input, output));
+        let winograd = winograd_takes(program, layer).then(|| winograd_cost(&shapes));
         let bytes = |kernel: Kernel| sizes::layer_total(program, layer, kernel) as u64;
         for (kernel, cost) in [(Kernel::DspConvWide, wide), (Kernel::DspWinograd, winograd)] {
             let saved = now.saturating_sub(cost.unwrap_or(now)) as u64;
@@ -190,7 +191,8 @@ pub(super) fn choose(program: &Program, features: Features, flash: u64) -> Vec<K
 }
 
 /// Whether Winograd's kernel can run a layer exactly.
-fn winograd_takes(program: &Program, layer: &Layer, conv: &Conv) -> bool {
+fn winograd_takes(program: &Program, layer: &Layer) -> bool {
+    let Op::Conv(conv) = &layer.op else { return false };
     let (Bias::Channel(bias), PadValue::Uniform(_)) = (&conv.bias, &conv.pad) else { return false };
     let channels = program.tensor(layer.inputs[0]).shape.c;
     let filters = conv.weights.chunks(filter_len(program, layer, conv));
@@ -214,7 +216,7 @@ fn small(program: &Program, layer: &Layer, features: Features) -> Kernel {
             let rows = from_arena
                 && uniform(conv)
                 && dsp::rows::takes(input.c, &window(&conv.window))
-                && rows_cost(conv, input, output) < patches_cost(conv, input, output, false);
+                && as_conv(program, layer).is_some_and(|shapes| rows_cost(&shapes) < patches_cost(&shapes, false));
             if rows { Kernel::DspRows } else { Kernel::DspConv }
         }
         Op::Depthwise(conv) if features.dsp && uniform(conv) => {
@@ -227,10 +229,49 @@ fn small(program: &Program, layer: &Layer, features: Features) -> Kernel {
                 Kernel::Portable
             }
         }
+        Op::Dense(_) if features.dsp && dense_takes(program, layer) => Kernel::DspConv,
         Op::Conv(conv) if uniform(conv) => features.conv.unwrap_or(Kernel::Portable),
         Op::Add(add) if features.dsp && add_takes(add) => Kernel::DspAdd,
+        Op::AvgPool(pool) if features.dsp && from_arena && pool_takes(pool, input, output) => Kernel::DspPool,
         _ => Kernel::Portable,
     }
+}
+
+/// What a convolution works on.
+#[derive(Debug, Clone, Copy)]
+pub struct Shapes {
+    /// Window.
+    pub window: Window,
+    /// Shape of the input.
+    pub input: Hwc,
+    /// Shape of the output.
+    pub output: Hwc,
+}
+
+/// Those of a dense convolution; a fully connected layer is one whose input is one position. `None` for others.
+pub fn as_conv(program: &Program, layer: &Layer) -> Option<Shapes> {
+    let (input, output) = (program.tensor(*layer.inputs.first()?).shape, program.tensor(layer.output).shape);
+    let position = |shape: Hwc| Hwc { h: 1, w: 1, c: shape.len() };
+    let window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
+    match &layer.op {
+        Op::Conv(conv) => Some(Shapes { window: conv.window, input, output }),
+        Op::Dense(_) => Some(Shapes { window, input: position(input), output: position(output) }),
+        _ => None,
+    }
+}
+
+/// Whether `dsp::pool` can run a mean pool.
+fn pool_takes(pool: &AvgPool, input: Hwc, output: Hwc) -> bool {
+    dsp::pool::takes(hwc(input), hwc(output), &window(&pool.window))
+}
+
+/// Inputs of a fully connected layer up to which it is worth to widen all of them at once.
+const DENSE: usize = 512;
+
+/// Whether `dsp::conv` should run a fully connected layer.
+fn dense_takes(program: &Program, layer: &Layer) -> bool {
+    let values = program.tensor(layer.inputs[0]).shape.len();
+    layer.inputs[0] != program.input() && values <= DENSE && program.tensor(layer.output).shape.len() > 1
 }
 
 /// Whether `dsp::add` can run a sum.
@@ -244,6 +285,28 @@ fn lines_takes(conv: &Conv, input: Hwc, output: Hwc) -> bool {
     let requant = &conv.requant;
     let plain = requant.shift == 0 && requant.min == -128 && requant.max == 127;
     plain && dsp::lines::takes(input.c, &window(&conv.window), columns(&conv.window, output))
+}
+
+/// Whether `kernel` can write the output of `layer` over its only input, byte for byte.
+pub(super) fn takes_in_place(program: &Program, layer: &Layer, kernel: Kernel) -> bool {
+    let shape = |id: crate::qir::TensorId| program.tensor(id).shape;
+    let (input, output) = (shape(layer.inputs[0]), shape(layer.output));
+    match (&layer.op, kernel) {
+        (Op::Depthwise(conv), Kernel::DspLines) => {
+            let columns = columns(&conv.window, output);
+            dsp::lines::takes_in_place(hwc(input), hwc(output), &window(&conv.window), columns)
+        }
+        (Op::Conv(conv), Kernel::DspConv | Kernel::DspConvWide) => {
+            let one_start = matches!(conv.bias, Bias::Channel(_));
+            one_start && dsp::conv::takes_in_place(hwc(input), hwc(output), &window(&conv.window))
+        }
+        _ => false,
+    }
+}
+
+/// Whether positions taken four at a time leave one over.
+pub fn leaves_one(output: Hwc) -> bool {
+    (output.h * output.w) % dsp::dot::POSITIONS == 1
 }
 
 /// Whether `dsp::lines` should take columns for lines: if so it computes fewer outputs that nobody wants.
@@ -260,8 +323,8 @@ const FILTER_COST: usize = 75;
 
 /// Instructions of `dsp::conv`, about: for four patches and a pair of filters 31 for four values (27 if `wide`) and 60
 /// beside; to gather a patch 8 for four values, 10 for a kernel row and 60 beside.
-fn patches_cost(conv: &Conv, input: Hwc, output: Hwc, wide: bool) -> usize {
-    let [rows, columns] = conv.window.kernel;
+fn patches_cost(&Shapes { window, input, output }: &Shapes, wide: bool) -> usize {
+    let [rows, columns] = window.kernel;
     let groups = dsp::conv::filter_words(rows * columns * input.c);
     let positions = output.h * output.w;
     let pair = groups * if wide { 27 } else { 31 } + 60;
@@ -269,16 +332,16 @@ fn patches_cost(conv: &Conv, input: Hwc, output: Hwc, wide: bool) -> usize {
 }
 
 /// Instructions of `dsp::rows`, about: 79 for four channels of one kernel row, 100 to widen them.
-fn rows_cost(conv: &Conv, input: Hwc, output: Hwc) -> usize {
-    let [rows, _] = conv.window.kernel;
+fn rows_cost(&Shapes { window, input, output }: &Shapes) -> usize {
+    let [rows, _] = window.kernel;
     let blocks = output.h * output.w.div_ceil(dsp::rows::POSITIONS);
-    let widened = rows.min(conv.window.stride[0]);
+    let widened = rows.min(window.stride[0]);
     blocks * (output.c * (rows * input.c / 4 * 79 + FILTER_COST) + widened * input.c / 4 * 100)
 }
 
 /// Instructions of `dsp::winograd`, about: for four tiles a filter takes 16 sums of I / 2 products, 13 instructions for
 /// 8 of these, and 260 for its outputs; their input takes 37 per tile, row and four channels.
-fn winograd_cost(input: Hwc, output: Hwc) -> usize {
+fn winograd_cost(&Shapes { window: _, input, output }: &Shapes) -> usize {
     let blocks = output.h.div_ceil(2) * output.w.div_ceil(8);
     blocks * (output.c * (16 * (input.c / 2 * 13 / 2 + 12) + 260) + input.c / 4 * 16 * 37)
 }
@@ -289,20 +352,25 @@ pub(super) fn window(window: &Window) -> fratc_runtime::shape::Window {
     fratc_runtime::shape::Window { kernel, stride, dilation, pad }
 }
 
+/// The runtime's form of a shape.
+fn hwc(Hwc { h, w, c }: Hwc) -> fratc_runtime::shape::Hwc {
+    fratc_runtime::shape::Hwc { h, w, c }
+}
+
 /// Bytes of memory that `kernel` needs while it runs `layer`, beside the layer's tensors.
 pub(super) fn scratch_bytes(program: &Program, layer: &Layer, kernel: Kernel) -> usize {
     let Some(input) = layer.inputs.first().map(|id| program.tensor(*id).shape) else { return 0 };
     match (&layer.op, kernel) {
-        (Op::Conv(conv), Kernel::DspConv | Kernel::DspConvWide) => {
-            dsp::conv::scratch_bytes(filter_len(program, layer, conv))
+        (Op::Conv(_) | Op::Dense(_), Kernel::DspConv | Kernel::DspConvWide) => {
+            let of_shapes = |s: Shapes| dsp::conv::scratch_bytes(hwc(s.input), hwc(s.output), &window(&s.window));
+            as_conv(program, layer).map_or(0, of_shapes)
         }
         (Op::Conv(conv), Kernel::DspRows) => dsp::rows::scratch_bytes(input.c, conv.window.kernel[0]),
         (Op::Conv(_), Kernel::DspWinograd) => dsp::winograd::scratch_bytes(input.c),
         (Op::Depthwise(conv), Kernel::DspLines) => {
             let output = program.tensor(layer.output).shape;
             let columns = columns(&conv.window, output);
-            let Hwc { h, w, c } = output;
-            dsp::lines::scratch_bytes(fratc_runtime::shape::Hwc { h, w, c }, &window(&conv.window), columns)
+            dsp::lines::scratch_bytes(hwc(output), &window(&conv.window), columns)
         }
         (Op::Depthwise(conv), Kernel::DspDepthwise) => {
             dsp::depthwise::scratch_bytes(input.c, conv.window.kernel[0] * conv.window.kernel[1])
@@ -328,7 +396,7 @@ pub(super) fn band_unit(kernel: Kernel, output: Hwc) -> usize {
         // As many rows as the planes hold; where columns are lines, long ones.
         Kernel::DspLines if output.w.is_multiple_of(2) => 8,
         Kernel::DspLines => output.h.div_ceil(2).next_multiple_of(2).min(16),
-        Kernel::Portable | Kernel::DspDepthwise | Kernel::DspAdd => 1,
+        Kernel::Portable | Kernel::DspDepthwise | Kernel::DspAdd | Kernel::DspPool => 1,
     }
 }
 
@@ -348,16 +416,26 @@ pub(super) fn candidates(program: &Program, layer: &Layer, features: Features) -
     {
         kernels.push(Kernel::DspAdd);
     }
-    let (Op::Conv(conv) | Op::Depthwise(conv)) = &layer.op else { return kernels };
     let (input, output) = (program.tensor(layer.inputs[0]).shape, program.tensor(layer.output).shape);
+    // Kernels that load words want tensors of the arena: the caller's input may be raw pixels, and lies anywhere.
+    let from_arena = layer.inputs[0] != program.input();
+    if matches!(layer.op, Op::Dense(_)) && features.dsp && dense_takes(program, layer) {
+        kernels.extend([Kernel::DspConv, Kernel::DspConvWide]);
+    }
+    if let Op::AvgPool(pool) = &layer.op
+        && features.dsp
+        && from_arena
+        && pool_takes(pool, input, output)
+    {
+        kernels.push(Kernel::DspPool);
+    }
+    let (Op::Conv(conv) | Op::Depthwise(conv)) = &layer.op else { return kernels };
     if !matches!((&conv.bias, &conv.pad), (Bias::Channel(_), PadValue::Uniform(_))) {
         if features.dsp && matches!(layer.op, Op::Conv(_)) && output.c > 1 {
             kernels.extend([Kernel::DspConv, Kernel::DspConvWide]);
         }
         return kernels;
     }
-    // Kernels that load words want tensors of the arena: the caller's input may be raw pixels, and lies anywhere.
-    let from_arena = layer.inputs[0] != program.input();
     let channels = input.c;
     if matches!(layer.op, Op::Conv(_)) {
         kernels.extend(features.conv);
@@ -367,7 +445,7 @@ pub(super) fn candidates(program: &Program, layer: &Layer, features: Features) -
                 kernels.push(Kernel::DspRows);
             }
             kernels.push(Kernel::DspConvWide);
-            if winograd_takes(program, layer, conv) {
+            if winograd_takes(program, layer) {
                 kernels.push(Kernel::DspWinograd);
             }
         }

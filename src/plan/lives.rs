@@ -82,11 +82,13 @@ pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) ->
                 (Op::Gate(_), InPlace::First | InPlace::Last) => {
                     layer.inputs.first().filter(|id| may_replace(id)).map(|_| 0)
                 }
-                (Op::Add(_) | Op::Lookup(_) | Op::Gate(_), InPlace::Never)
+                (Op::Conv(_) | Op::Depthwise(_), InPlace::First | InPlace::Last) => {
+                    let takes = kernel::takes_in_place(program, layer, kernel);
+                    layer.inputs.first().filter(|id| takes && may_replace(id)).map(|_| 0)
+                }
+                (Op::Add(_) | Op::Lookup(_) | Op::Gate(_) | Op::Conv(_) | Op::Depthwise(_), InPlace::Never)
                 | (
-                    Op::Conv(_)
-                    | Op::Depthwise(_)
-                    | Op::Grouped(_)
+                    Op::Grouped(_)
                     | Op::Dense(_)
                     | Op::MaxPool(_)
                     | Op::AvgPool(_)

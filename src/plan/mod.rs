@@ -35,7 +35,7 @@ mod sizes;
 
 pub use bands::Bands;
 pub use budget::{code_bytes, estimate, flash_bound, plan_as};
-pub use kernel::{Family, Kernel, columns};
+pub use kernel::{Family, Kernel, Shapes, as_conv, columns, leaves_one};
 pub use pack::{Packed, pack};
 pub use select::{Estimate, Optimize, Options};
 pub use sizes::{LayerBytes, Sizes};

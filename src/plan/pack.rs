@@ -17,15 +17,15 @@ pub struct Packed {
 
 /// Constants of `layer` as `kernel` reads them. `None` where it reads them as the program has them.
 pub fn pack(program: &Program, layer: &Layer, kernel: Kernel) -> Option<Packed> {
+    if let Op::Dense(dense) = &layer.op {
+        let weights = of_filters(&dense.weights, program.tensor(layer.inputs[0]).shape.len(), kernel)?;
+        return Some(Packed { weights, bias: None });
+    }
     let (Op::Conv(conv) | Op::Depthwise(conv)) = &layer.op else { return None };
     let channels = program.tensor(layer.inputs[0]).shape.c;
     let len = filter_len(program, layer, conv);
     let weights = match (&layer.op, kernel) {
-        (Op::Conv(_), Kernel::DspConv) => pairs(&conv.weights, len, |four| [Some(word(four)), None]),
-        (Op::Conv(_), Kernel::DspConvWide) => pairs(&conv.weights, len, |four| {
-            let value = |i: usize| four.get(i).copied().map_or(0, i32::from);
-            [Some(lanes(value(0), value(2))), Some(lanes(value(1), value(3)))]
-        }),
+        (Op::Conv(_), Kernel::DspConv | Kernel::DspConvWide) => of_filters(&conv.weights, len, kernel)?,
         (Op::Conv(_), Kernel::DspRows) => rows(&conv.weights, channels),
         (Op::Conv(_), Kernel::DspWinograd) => {
             let Bias::Channel(bias) = &conv.bias else { return None };
@@ -46,6 +46,18 @@ pub fn pack(program: &Program, layer: &Layer, kernel: Kernel) -> Option<Packed> 
         _ => return None,
     };
     Some(Packed { weights, bias: None })
+}
+
+/// Filters of `len` weights for `dsp::conv`.
+fn of_filters(weights: &[i8], len: usize, kernel: Kernel) -> Option<Vec<i32>> {
+    match kernel {
+        Kernel::DspConv => Some(pairs(weights, len, |four| [Some(word(four)), None])),
+        Kernel::DspConvWide => Some(pairs(weights, len, |four| {
+            let value = |i: usize| four.get(i).copied().map_or(0, i32::from);
+            [Some(lanes(value(0), value(2))), Some(lanes(value(1), value(3)))]
+        })),
+        _ => None,
+    }
 }
 
 /// Filters of `len` weights, two at a time, with one or two words for four values.
@@ -88,12 +100,12 @@ fn depthwise(weights: &[i8], channels: usize) -> Vec<i32> {
 /// 3×3 taps of every channel along three lines, which are rows or `columns`.
 fn lines(weights: &[i8], channels: usize, columns: bool) -> Vec<i32> {
     let words = (0..channels).flat_map(|channel| {
-        (0..3).flat_map(move |line| {
+        (0..3).map(move |line| {
             let tap = |t: usize| {
                 let tap = if columns { 3 * t + line } else { 3 * line + t };
-                i32::from(weights[tap * channels + channel])
+                weights[tap * channels + channel]
             };
-            [lanes(tap(0), tap(1)), lanes(tap(1), tap(2))]
+            word(&[tap(0), tap(1), tap(1), tap(2)])
         })
     });
     words.collect()

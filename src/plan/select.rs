@@ -16,7 +16,7 @@ pub enum Optimize {
     /// Fewest instructions.
     #[default]
     Speed,
-    /// Least flash.
+    /// Least flash, but for far fewer instructions up to a hundredth more.
     Size,
     /// Least RAM.
     Ram,
@@ -50,6 +50,9 @@ pub struct Options {
 /// The part of the least flash and of the least RAM that speed may cost on top, where memory matters as much.
 const MORE: u64 = 7;
 
+/// Where little flash is wanted, a part of so many of it is worth all instructions that the least flash takes.
+const NEARLY: u128 = 100;
+
 /// What a kernel counts for that was never measured on the core, where no other was either.
 const UNKNOWN: u64 = 1 << 40;
 
@@ -77,6 +80,8 @@ pub(super) struct Choice {
     input: u64,
     limits: [u64; 2],
     optimize: Optimize,
+    /// What a byte of flash and an instruction weigh, where little flash is wanted.
+    scale: [u128; 2],
 }
 
 impl Choice {
@@ -96,6 +101,7 @@ impl Choice {
                 options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes()),
             ],
             optimize: options.optimize,
+            scale: [1, 0],
         };
         if options.optimize == Optimize::Balanced {
             choice.optimize = Optimize::Size;
@@ -105,6 +111,10 @@ impl Choice {
             choice.optimize = Optimize::Balanced;
             let limits = [flash, ram].map(|least| least + least / MORE);
             choice.limits = [choice.limits[0].min(limits[0]), choice.limits[1].min(limits[1])];
+        }
+        if options.optimize == Optimize::Size {
+            let least = choice.estimate(&choice.best());
+            choice.scale = [u128::from(least.instructions), u128::from(least.flash)];
         }
         choice
     }
@@ -199,7 +209,7 @@ impl Choice {
         let [instructions, flash, ram] = [instructions, flash, ram].map(u128::from);
         let wanted = match self.optimize {
             Optimize::Speed | Optimize::Balanced => [instructions, flash, ram],
-            Optimize::Size => [flash, instructions, ram],
+            Optimize::Size => [NEARLY * flash * self.scale[0] + instructions * self.scale[1], flash, ram],
             Optimize::Ram => [ram, instructions, flash],
         };
         [u128::from(over), wanted[0], wanted[1], wanted[2]]

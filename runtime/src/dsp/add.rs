@@ -75,6 +75,7 @@ pub fn add_in_place_second(layer: &Add, a: &[i8], b: &mut [i8]) {
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(never)]
 unsafe fn run(layer: &Add, a: *const i8, b: *const i8, out: *mut i8, count: usize) {
+    let layer = core::hint::black_box(layer);
     let [first, second] = layer.factors;
     let shift = layer.shift & 31;
     let constant = layer

@@ -3,7 +3,7 @@
 use super::super::bias::Bias;
 use super::super::pad::PadValue;
 use super::super::requant::Requant;
-use super::super::shape::{take_mut, Element, Hwc, Window};
+use super::super::shape::{Element, Hwc, Window};
 use super::dot::{Filters, Form, GROUP, POSITIONS};
 use super::gather::{gather, widen_positions, Geometry};
 use super::lanes::{bytes, flip, words};
@@ -34,17 +34,65 @@ pub const fn filter_words(values: usize) -> usize {
     values.wrapping_add(3) / 4
 }
 
-/// Bytes of scratch for filters of `values` weights: four patches, and one as bytes with a word to spare.
-pub const fn scratch_bytes(values: usize) -> usize {
+/// Bytes of four patches of filters of `values` weights, and of one as bytes with a word to spare.
+const fn patch_bytes(values: usize) -> usize {
     filter_words(values)
         .wrapping_mul(4 * GROUP + 4)
         .wrapping_add(4)
+}
+
+/// Bytes of padded input that are worth it.
+const PADDED: usize = 1024;
+
+/// The shape of the input with all padding that the output looks at.
+const fn padded(input: Hwc, output: Hwc, window: &Window) -> Hwc {
+    let Window {
+        kernel: [kh, kw],
+        stride: [down, right],
+        dilation: [far, wide],
+        ..
+    } = *window;
+    let h = output.h.wrapping_sub(1).wrapping_mul(down);
+    let w = output.w.wrapping_sub(1).wrapping_mul(right);
+    Hwc {
+        h: h.wrapping_add(kh.wrapping_sub(1).wrapping_mul(far))
+            .wrapping_add(1),
+        w: w.wrapping_add(kw.wrapping_sub(1).wrapping_mul(wide))
+            .wrapping_add(1),
+        c: input.c,
+    }
+}
+
+/// Bytes of scratch: what patches need, and a small input with its padding, if it has any.
+pub const fn scratch_bytes(input: Hwc, output: Hwc, window: &Window) -> usize {
+    let [kh, kw] = window.kernel;
+    let patches = patch_bytes(kh.wrapping_mul(kw).wrapping_mul(input.c));
+    let Hwc { h, w, c } = padded(input, output, window);
+    let [top, left] = window.pad;
+    let bytes = h.wrapping_mul(w).wrapping_mul(c);
+    let all_inside = top == 0 && left == 0 && h <= input.h && w <= input.w;
+    if all_inside || bytes > PADDED {
+        patches
+    } else {
+        patches.wrapping_add(bytes)
+    }
 }
 
 /// Runs the convolution; `scratch` is aligned to words and has at least [`scratch_bytes`].
 #[inline(always)]
 pub fn conv<T: Element>(layer: &Conv<'_>, input: &[T], output: &mut [i8], scratch: &mut [i8]) {
     band(layer, 0, input, output, scratch);
+}
+
+/// Whether the output may lie over the input: each position is read before its outputs are written.
+pub const fn takes_in_place(input: Hwc, output: Hwc, window: &Window) -> bool {
+    input.c == output.c && pointwise(input, output, window)
+}
+
+/// Runs the convolution with its output over its input; see [`takes_in_place`].
+#[inline(always)]
+pub fn conv_in_place(layer: &Conv<'_>, values: &mut [i8], scratch: &mut [i8]) {
+    run(layer, 0, (None, 0), values, scratch);
 }
 
 /// Runs the convolution for the output rows from `first` on, as many as `output` holds: any cut of the output
@@ -57,20 +105,42 @@ pub fn band<T: Element>(
     output: &mut [i8],
     scratch: &mut [i8],
 ) {
-    // Left to itself the compiler makes a copy of the function for each layer.
-    let layer = core::hint::black_box(layer);
-    run(layer, first, (bytes(input), flip::<T>()), output, scratch);
+    let input = (Some(bytes(input)), flip::<T>());
+    run(layer, first, input, output, scratch);
 }
 
-/// [`band`] of bytes; those with their bits in `flip` turned over are the values.
+/// Whether patches are whole words, each one position of the input, in the same order.
+const fn pointwise(input: Hwc, output: Hwc, window: &Window) -> bool {
+    let Window {
+        kernel: [kh, kw],
+        stride: [down, right],
+        pad: [top, left],
+        ..
+    } = *window;
+    let one = kh == 1 && kw == 1 && down == 1 && right == 1 && top == 0 && left == 0;
+    one && input.w == output.w && input.c % 4 == 0
+}
+
+/// [`band`] of bytes; those with their bits in `flip` turned over are the values. Without an input, that is where the
+/// output goes.
 #[inline(never)]
-fn run(layer: &Conv<'_>, first: usize, input: (&[i8], u32), output: &mut [i8], scratch: &mut [i8]) {
-    let geometry = Geometry::new(layer, input.1);
+fn run(
+    layer: &Conv<'_>,
+    first: usize,
+    input: (Option<&[i8]>, u32),
+    output: &mut [i8],
+    scratch: &mut [i8],
+) {
+    // Left to itself the compiler makes a copy of the function for each layer.
+    let arguments = core::hint::black_box((layer, first, input, output, scratch));
+    let (layer, first, (mut input, flip), output, scratch) = arguments;
+    let mut geometry = Geometry::new(layer, layer.input, layer.window.pad, flip);
     let values = geometry.values();
     let groups = filter_words(values);
-    let (patches, stage) = words(scratch, groups.wrapping_mul(GROUP));
+    let (patches, rest) = words(scratch, groups.wrapping_mul(GROUP));
     // The weights of what is not a value are zeros.
-    let Some(stage) = stage.get_mut(..groups.wrapping_mul(4).wrapping_add(4)) else {
+    let stage = groups.wrapping_mul(4).wrapping_add(4);
+    let Some((stage, room)) = rest.split_at_mut_checked(stage) else {
         return;
     };
     let channels = layer.output.c;
@@ -78,49 +148,63 @@ fn run(layer: &Conv<'_>, first: usize, input: (&[i8], u32), output: &mut [i8], s
     let Some(filters) = filters else {
         return;
     };
-    // Where every patch is one position of the input, in the same order.
-    let plain = matches!(layer.bias, Bias::Channel(_)) && input.1 == 0;
-    let pointwise = geometry.pointwise(layer.output.w) && plain;
-    let (mut y, mut x) = (first, 0);
+    let whole = padded(layer.input, layer.output, &layer.window);
+    let room = room.get_mut(..whole.h.wrapping_mul(whole.w).wrapping_mul(whole.c));
+    if let (Some(values), Some(room)) = (input, room) {
+        let corner = layer.window.pad.map(|pad| 0_usize.wrapping_sub(pad));
+        geometry.paste(values, corner, [whole.h, whole.w], whole.w, room);
+        geometry = Geometry::new(layer, whole, [0, 0], flip);
+        input = Some(room);
+    }
     let mut left = output.len() / channels;
-    let mut rest = output;
-    while left > 0 {
-        let (bias, mut alike) = start(layer, y, x);
-        let most = left.min(POSITIONS);
-        let mut count = 0_usize;
-        if pointwise && most == POSITIONS {
-            count = most;
-            let source = input.0.get(layer.input.offset(y, x)..).unwrap_or(&[]);
+    let mut done = 0_usize;
+    let mut x = 0_usize;
+    if let Bias::Channel(bias) = layer.bias {
+        let plain = flip == 0 && pointwise(layer.input, layer.output, &layer.window);
+        let mut at = layer.input.offset(first, 0);
+        while plain && left >= POSITIONS {
+            let source = input.unwrap_or(output).get(at..).unwrap_or(&[]);
             widen_positions(source, values, patches);
-            x = x.wrapping_add(count);
-            while x >= layer.output.w {
-                x = x.wrapping_sub(layer.output.w);
-                y = y.wrapping_add(1);
-            }
+            let block = output.get_mut(done..).unwrap_or(&mut []);
+            filters.dot(patches, bias, block, POSITIONS);
+            at = at.wrapping_add(values.wrapping_mul(POSITIONS));
+            done = done.wrapping_add(channels.wrapping_mul(POSITIONS));
+            x = x.wrapping_add(POSITIONS);
+            left = left.wrapping_sub(POSITIONS);
         }
+    }
+    let mut y = first;
+    while x >= layer.output.w && layer.output.w > 0 {
+        x = x.wrapping_sub(layer.output.w);
+        y = y.wrapping_add(1);
+    }
+    while left > 0 {
+        let most = left.min(POSITIONS);
+        let mut bias: &[i32] = &[];
+        let mut count = 0_usize;
         while count < most {
+            let (next, alike) = start(layer, y, x);
+            if count == 0 {
+                bias = next;
+            } else if next.as_ptr() != bias.as_ptr() {
+                // Positions at a border may start from other sums.
+                break;
+            }
             let target = patches.get_mut(count..).unwrap_or(&mut []);
             let wanted = alike.min(most.wrapping_sub(count));
-            let found = gather(&geometry, input.0, [y, x], wanted, stage, target);
+            let source = input.unwrap_or(output);
+            let found = gather(&geometry, source, [y, x], wanted, stage, target);
             count = count.wrapping_add(found);
-            alike = alike.wrapping_sub(found);
             x = x.wrapping_add(found);
             if x >= layer.output.w {
                 x = 0;
                 y = y.wrapping_add(1);
             }
-            if alike == 0 && count < most {
-                // Positions at a border may start from other sums.
-                let (next, more) = start(layer, y, x);
-                if next.as_ptr() != bias.as_ptr() {
-                    break;
-                }
-                alike = more;
-            }
         }
         left = left.wrapping_sub(count.max(1));
-        let block = take_mut(&mut rest, count.wrapping_mul(channels));
+        let block = output.get_mut(done..).unwrap_or(&mut []);
         filters.dot(patches, bias, block, count);
+        done = done.wrapping_add(count.wrapping_mul(channels));
     }
 }
 

@@ -13,7 +13,9 @@ pub const GROUP: usize = 2 * POSITIONS;
 pub struct Form {
     wide: bool,
     #[cfg(all(target_arch = "arm", feature = "dsp"))]
-    multiply: unsafe fn(&mut Arguments),
+    multiply: unsafe fn(&Arguments),
+    #[cfg(all(target_arch = "arm", feature = "dsp"))]
+    one: Option<unsafe fn(&Arguments)>,
 }
 
 /// `[pair of filters][values / 4][filter]`, four values in a word, the first in the low byte. With an odd number of
@@ -22,6 +24,8 @@ pub const BYTES: Form = Form {
     wide: false,
     #[cfg(all(target_arch = "arm", feature = "dsp"))]
     multiply: of_bytes,
+    #[cfg(all(target_arch = "arm", feature = "dsp"))]
+    one: None,
 };
 
 /// `[pair of filters][values / 2][filter]`, two 16-bit lanes in a word: of four values 0 and 2, then 1 and 3.
@@ -29,6 +33,16 @@ pub const LANES: Form = Form {
     wide: true,
     #[cfg(all(target_arch = "arm", feature = "dsp"))]
     multiply: of_lanes,
+    #[cfg(all(target_arch = "arm", feature = "dsp"))]
+    one: None,
+};
+
+/// The same weights as [`LANES`], for layers whose positions leave one over when they are taken four at a time: it does
+/// not cost as much as four.
+pub const LANES_AND_ONE: Form = Form {
+    #[cfg(all(target_arch = "arm", feature = "dsp"))]
+    one: Some(of_one),
+    ..LANES
 };
 
 /// Filters of one length, and what follows their sums.
@@ -75,7 +89,7 @@ impl<'a> Filters<'a> {
     /// filters.
     ///
     /// `patches` holds [`GROUP`] words for four values. Where lengths do not match, nothing is computed.
-    #[inline(always)]
+    #[inline(never)]
     pub fn dot(&self, patches: &[u32], bias: &[i32], out: &mut [i8], count: usize) {
         let fits = patches.len() >= self.groups.wrapping_mul(GROUP)
             && bias.len() == self.channels
@@ -99,23 +113,26 @@ fn run(filters: &Filters<'_>, patches: &[u32], bias: &[i32], out: &mut [i8], cou
         pair,
     } = *filters;
     let stride = |position: usize| if position < count { channels } else { 0 };
+    let rare = requant.shift & 31 != 0 || requant.max.wrapping_sub(requant.min) != 255;
+    let offset = (requant.multipliers.as_ptr() as usize).wrapping_sub(bias.as_ptr() as usize);
     let mut arguments = Arguments {
-        patches: patches.as_ptr(),
         bias: bias.as_ptr(),
-        skipped: 0,
-        weights_end: core::ptr::null(),
-        entry: 0,
-        multipliers: (requant.multipliers.as_ptr() as usize).wrapping_sub(bias.as_ptr() as usize),
+        // When outputs are written, the bias has moved on by two words.
+        multipliers: offset.wrapping_sub(8).wrapping_add(usize::from(rare)),
         zero_point: requant.zero_point,
-        rare: usize::from(requant.shift & 31 != 0 || requant.max.wrapping_sub(requant.min) != 255),
-        // The bias has moved on by two words, that is by twice four bytes, when outputs are written.
         out: (out.as_mut_ptr() as usize).wrapping_sub((bias.as_ptr() as usize / 4).wrapping_add(2)),
         strides: [stride(1), stride(2), stride(3)],
+        weights_end: core::ptr::null(),
+        patches: patches.as_ptr().wrapping_sub(2),
+        weights: weights.as_ptr(),
+        groups,
         shift: requant.shift & 31,
         min: requant.min,
         max: requant.max,
-        weights: weights.as_ptr(),
-        groups,
+    };
+    let multiply = match form.one {
+        Some(one) if count == 1 => one,
+        _ => form.multiply,
     };
     let pairs = channels / 2;
     let mut first = 0_usize;
@@ -127,52 +144,46 @@ fn run(filters: &Filters<'_>, patches: &[u32], bias: &[i32], out: &mut [i8], cou
             .wrapping_add(end.wrapping_mul(pair))
             .wrapping_sub(1);
         // SAFETY: by `new`'s and `dot`'s checks all pointers reach what the functions say.
-        unsafe { (form.multiply)(&mut arguments) };
+        unsafe { multiply(&arguments) };
         if channels % 2 == 0 || first == pairs {
             return;
         }
         // The last filter, with the one before it again; their weights follow those of the other pairs.
         first = pairs;
         end = pairs.wrapping_add(1);
-        arguments.patches = patches.as_ptr();
         arguments.bias = bias.as_ptr().wrapping_add(channels.wrapping_sub(2));
     }
 }
 
-/// What the loops work on; those marked with a star move on or are filled in.
+/// What the loops work on.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[repr(C)]
 struct Arguments {
-    /// 0*: Patches.
-    patches: *const u32,
-    /// 4*: Bias of the next filter.
+    /// 0: Bias of the first filter.
     bias: *const i32,
-    /// 8*: Bytes of weights of the groups that the first turn leaves out.
-    skipped: usize,
-    /// 12: The last word of weights.
-    weights_end: *const i32,
-    /// 16*: Where the first turn begins.
-    entry: usize,
-    /// 20: What is added to a bias's address to reach its filter's multiplier.
+    /// 4: What is added to the address of the next pair's bias to reach a pair's multipliers; 1 more if there is a shift
+    /// or a narrower range than that of `i8`.
     multipliers: usize,
-    /// 24: Zero point.
+    /// 8: Zero point.
     zero_point: i32,
-    /// 28: 1 if there is a shift or a narrower range than that of `i8`.
-    rare: usize,
-    /// 32: What is added to a quarter of the next pair's bias's address to reach a pair's output at position 0.
+    /// 12: What is added to a quarter of the next pair's bias's address to reach a pair's output at position 0.
     out: usize,
-    /// 36: Bytes from each position's outputs to the next one's; 0 to those that are not wanted.
+    /// 16: Bytes from each position's outputs to the next one's; 0 to those that are not wanted.
     strides: [usize; 3],
-    /// 48: Left shift.
-    shift: u32,
-    /// 52: Smallest output.
-    min: i32,
-    /// 56: Largest output.
-    max: i32,
-    /// 60: Weights.
+    /// 28: The last word of weights.
+    weights_end: *const i32,
+    /// 32: Two words before the patches.
+    patches: *const u32,
+    /// 36: Weights.
     weights: *const i32,
-    /// 64: Groups of four values.
+    /// 40: Groups of four values.
     groups: usize,
+    /// 44: Left shift.
+    shift: u32,
+    /// 48: Smallest output.
+    min: i32,
+    /// 52: Largest output.
+    max: i32,
 }
 
 /// One instruction for each sum.
@@ -190,53 +201,46 @@ macro_rules! each {
 }
 
 /// All filters of `arguments` at four positions, with the loop `$loop` that takes `$turn` groups a turn, each of `$code` bytes
-/// of code and two to the `$log` bytes of weights.
+/// of code and two to the `$log` bytes of weights. `$first` is a step of its own: two weights in `r2` and `r12` from r0
+/// and `$second` bytes further on.
 ///
 /// The arguments are in lr; r4 to r11 are the sums of two filters at four positions.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 macro_rules! filters {
-    ($turn:literal, $code:literal, $log:literal, $loop:expr, $arguments:expr) => {
+    ($turn:literal, $code:literal, $log:literal, $back:literal, $first:literal, $loop:expr, $arguments:expr) => {
         core::arch::asm!(
             "push {{r6, r7}}",
-            "sub sp, #8",
-            // 0: end of the patches; 4: arguments.
-            "ldr r0, [lr, #60]",
-            "ldr r1, [lr]",
-            "ldr r2, [lr, #64]",
-            "str lr, [sp, #4]",
-            "subs r1, #8",
-            "add r4, r1, r2, lsl #5",
-            "str r4, [sp]",
-            "negs r2, r2",
+            "sub sp, #52",
+            // 0 to 35: as in the arguments; 36: bytes of weights of the groups that the first turn leaves out; 40: where the
+            // first turn begins, after its first step; 44: end of the patches; 48: arguments.
+            "ldm lr, {{r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11}}",
+            "stm sp, {{r1, r2, r3, r4, r5, r6, r7, r8, r9}}",
+            "str lr, [sp, #48]",
+            "subs r0, r10, #4",
+            "add r9, r9, r11, lsl #5",
+            "negs r2, r11",
             concat!("and r2, r2, #(", $turn, " - 1)"),
-            "sub r1, r1, r2, lsl #5",
-            "str r1, [lr]",
             // Bytes of code and of weights that are left out.
-            "adr.w r5, 5f",
+            concat!("adr.w r7, 5f + ", $code, " / 2"),
             concat!("movs r6, #", $code),
-            "mla r5, r2, r6, r5",
-            concat!("lsls r4, r2, #", $log),
-            "adds r5, #1",
-            "str r4, [lr, #8]",
-            "str r5, [lr, #16]",
-            "subs r0, #4",
-            "b.w 3f",
+            "mla r7, r2, r6, r7",
+            concat!("lsls r6, r2, #", $log),
+            "orr r7, r7, #1",
+            "add r8, sp, #36",
+            "stm r8, {{r6, r7, r9}}",
+            "b 3f",
             ".balign 4",
             "5:",
             $loop,
-            "ldr r2, [sp]",
+            "ldr r2, [sp, #44]",
             "cmp r1, r2",
             "bne.w 5b",
             // Back to i8.
-            "ldr lr, [sp, #4]",
-            "ldr r1, [lr, #4]",
-            "ldr r2, [lr, #20]",
-            "ldr r3, [lr, #24]",
-            "ldr r12, [lr, #28]",
+            "ldm sp, {{r1, r2, r3}}",
+            "lsls r12, r2, #31",
             "add r2, r2, r1",
-            "cmp r12, #0",
-            "bne.w 9f",
-            "ldrd r2, r12, [r2, #-8]",
+            "bmi 9f",
+            "ldrd r2, r12, [r2]",
             "smmlar r4, r4, r2, r3",
             "smmlar r5, r5, r2, r3",
             "smmlar r6, r6, r2, r3",
@@ -246,43 +250,57 @@ macro_rules! filters {
             "smmlar r10, r10, r12, r3",
             "smmlar r11, r11, r12, r3",
             "8:",
-            "ldr r12, [lr, #32]",
-            "ldr r2, [lr, #36]",
-            "ldr r3, [lr, #40]",
+            "ldr r12, [sp, #12]",
+            "ldr r2, [sp, #16]",
+            "ldr r3, [sp, #20]",
+            "ldr lr, [sp, #24]",
             "add r12, r12, r1, lsr #2",
-            "ldr r1, [lr, #44]",
             "add r2, r2, r12",
-            "adds r3, r3, r2",
-            "adds r1, r1, r3",
+            "add r3, r3, r2",
+            "add lr, lr, r3",
             each!("ssat ", ", #8, ", ""),
             // What is not wanted goes to the last that is, and is overwritten.
-            "strb r7, [r1]",
-            "strb r11, [r1, #1]",
+            "strb r7, [lr]",
+            "strb r11, [lr, #1]",
             "strb r6, [r3]",
             "strb r10, [r3, #1]",
             "strb r5, [r2]",
             "strb r9, [r2, #1]",
             "strb r4, [r12]",
             "strb r8, [r12, #1]",
-            // A pair of filters.
+            // A pair of filters: its first step, from its biases on.
             "3:",
-            "ldm lr, {{r1, r2, r3, r4, r12}}",
-            "cmp r0, r4",
+            "ldr r2, [sp, #28]",
+            "ldr lr, [sp, #32]",
+            "cmp r0, r2",
             "beq.w 13f",
-            "ldrd r4, r8, [r2], #8",
+            "ldr r4, [r1], #4",
+            "ldr r8, [r1], #4",
+            $first,
+            "ldr r3, [lr, #8]",
+            "ldr r9, [lr, #12]",
+            "ldr r10, [lr, #16]",
+            "ldr r11, [lr, #20]",
+            "smlad r5, r2, r9, r4",
+            "smlad r6, r2, r10, r4",
+            "smlad r7, r2, r11, r4",
+            "smlad r4, r2, r3, r4",
+            "smlad r9, r12, r9, r8",
+            "smlad r10, r12, r10, r8",
+            "smlad r11, r12, r11, r8",
+            "smlad r8, r12, r3, r8",
+            "ldr r3, [sp, #36]",
+            "ldr r12, [sp, #40]",
+            "str r1, [sp]",
+            concat!("sub r1, lr, r3, lsl #", $back),
             "subs r0, r0, r3",
-            "str r2, [lr, #4]",
-            "mov r5, r4",
-            "mov r6, r4",
-            "mov r7, r4",
-            "mov r9, r8",
-            "mov r10, r8",
-            "mov r11, r8",
             "bx r12",
             // Shift, and a narrower range.
             "9:",
-            "ldrd r2, r12, [r2, #-8]",
-            "ldr lr, [lr, #48]",
+            "ldr lr, [sp, #48]",
+            "subs r2, #1",
+            "ldrd r2, r12, [r2]",
+            "ldr lr, [lr, #44]",
             each!("lsl ", ", ", ", lr"),
             "smmlar r4, r4, r2, r3",
             "smmlar r5, r5, r2, r3",
@@ -292,14 +310,13 @@ macro_rules! filters {
             "smmlar r9, r9, r12, r3",
             "smmlar r10, r10, r12, r3",
             "smmlar r11, r11, r12, r3",
-            "ldr lr, [sp, #4]",
-            "ldr r2, [lr, #52]",
-            "ldr r3, [lr, #56]",
+            "ldr lr, [sp, #48]",
+            "ldrd r2, r3, [lr, #48]",
             each!("cmp r2, ", "\nit gt\nmovgt ", ", r2"),
             each!("cmp r3, ", "\nit lt\nmovlt ", ", r3"),
-            "b.w 8b",
+            "b 8b",
             "13:",
-            "add sp, #8",
+            "add sp, #52",
             "pop {{r6, r7}}",
             inout("lr") $arguments => _,
             out("r0") _,
@@ -348,7 +365,7 @@ macro_rules! products {
 /// have F bytes at each position that the strides lead to.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(never)]
-unsafe fn of_bytes(arguments: &mut Arguments) {
+unsafe fn of_bytes(arguments: &Arguments) {
     // SAFETY: by the contract. A turn of the inner loop takes four groups, the first of a pair of filters starts after
     // those that G lacks to a multiple of four: with as many patches and weights left out, r1 meets the end of the patches
     // exactly, and r0 has then moved on by one pair's weights, at last to their end. Per pair two biases and multipliers
@@ -359,6 +376,11 @@ unsafe fn of_bytes(arguments: &mut Arguments) {
             4,
             120,
             3,
+            2,
+            "ldr r2, [r0, #4]
+             ldr r12, [r0, #8]
+             sxtb16 r2, r2
+             sxtb16 r12, r12",
             concat!(
                 ".set fratc_step, 0
                  .set fratc_last, 7
@@ -392,13 +414,16 @@ unsafe fn of_bytes(arguments: &mut Arguments) {
 /// As of [`of_bytes`], with twice as many words of weights.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(never)]
-unsafe fn of_lanes(arguments: &mut Arguments) {
+unsafe fn of_lanes(arguments: &Arguments) {
     // SAFETY: as in `of_bytes`, with turns of eight groups.
     unsafe {
         filters!(
             8,
             104,
             4,
+            1,
+            "ldr r2, [r0, #4]
+             ldr r12, [r0, #8]",
             concat!(
                 ".set fratc_step, 0
                  .set fratc_last, 15
@@ -415,6 +440,84 @@ unsafe fn of_lanes(arguments: &mut Arguments) {
                 products!()
             ),
             arguments
+        );
+    }
+}
+
+/// All filters of `arguments` at position 0, of [`LANES`].
+///
+/// # Safety
+/// As of [`of_lanes`].
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+#[inline(never)]
+unsafe fn of_one(arguments: &Arguments) {
+    // SAFETY: by the contract. A turn of the inner loop takes a group, four words of weights and position 0's two of the
+    // patches: it meets the end of the patches exactly, and r0 has then moved on by one pair's weights, at last to their
+    // end. Per pair two biases and multipliers are read and two bytes of output written. r6 and r7, which the compiler keeps for
+    // itself, are saved on the stack; sp is back where it was at the end; all other registers that change are declared.
+    unsafe {
+        core::arch::asm!(
+            "push {{r6, r7, lr}}",
+            "sub sp, #4",
+            // r7: bias; r9: patches; r10: their end; r11: output.
+            "ldm lr, {{r7, r8, r9, r11}}",
+            "ldr r9, [lr, #32]",
+            "ldr r0, [lr, #36]",
+            "ldr r10, [lr, #40]",
+            "add r11, r11, r7, lsr #2",
+            "adds r9, #8",
+            "adds r11, #2",
+            "add r10, r9, r10, lsl #5",
+            "2:",
+            "ldrd r4, r5, [r7], #8",
+            "mov r1, r9",
+            "3:",
+            "ldm r0!, {{r2, r3, r6, r12}}",
+            "ldr lr, [r1], #16",
+            "ldr r8, [r1], #16",
+            "smlad r4, r2, lr, r4",
+            "smlad r5, r3, lr, r5",
+            "cmp r1, r10",
+            "smlad r4, r6, r8, r4",
+            "smlad r5, r12, r8, r5",
+            "bne 3b",
+            // Back to i8.
+            "ldr lr, [sp, #12]",
+            "ldr r2, [lr, #4]",
+            "ldr r6, [lr, #44]",
+            "ldr r12, [lr, #8]",
+            "bic r2, r2, #1",
+            "add r2, r2, r7",
+            "ldrd r2, r3, [r2]",
+            "lsls r4, r6",
+            "lsls r5, r6",
+            "smmlar r4, r4, r2, r12",
+            "smmlar r5, r5, r3, r12",
+            "ldrd r2, r3, [lr, #48]",
+            "cmp r2, r4\nit gt\nmovgt r4, r2",
+            "cmp r2, r5\nit gt\nmovgt r5, r2",
+            "cmp r3, r4\nit lt\nmovlt r4, r3",
+            "cmp r3, r5\nit lt\nmovlt r5, r3",
+            "ldr r2, [lr, #28]",
+            "strb r4, [r11], #1",
+            "subs r2, r0, r2",
+            "strb r5, [r11], #1",
+            "cmp r2, #4",
+            "bne 2b",
+            "add sp, #4",
+            "pop {{r6, r7, lr}}",
+            inout("lr") arguments => _,
+            out("r0") _,
+            out("r1") _,
+            out("r2") _,
+            out("r3") _,
+            out("r4") _,
+            out("r5") _,
+            out("r8") _,
+            out("r9") _,
+            out("r10") _,
+            out("r11") _,
+            out("r12") _,
         );
     }
 }

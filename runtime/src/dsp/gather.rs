@@ -1,7 +1,7 @@
 //! Patches of the input as [`super::dot`] wants them: four side by side, widened to 16 bits.
 
 use super::super::pad::PadValue;
-use super::super::shape::{take_mut, Hwc, Window};
+use super::super::shape::{clip, take_mut, Hwc, Window};
 use super::conv::Conv;
 use super::dot::{GROUP, POSITIONS};
 #[cfg(not(all(target_arch = "arm", feature = "dsp")))]
@@ -26,9 +26,13 @@ pub struct Geometry<'a> {
 }
 
 impl<'a> Geometry<'a> {
-    /// Of `layer`, whose input has its bits in `flip` turned over.
-    pub fn new(layer: &Conv<'a>, flip: u32) -> Self {
-        let Conv { input, window, .. } = *layer;
+    /// Of `layer`, with an input of this shape and padding, which has its bits in `flip` turned over.
+    #[inline(never)]
+    pub fn new(layer: &Conv<'a>, input: Hwc, pad: [usize; 2], flip: u32) -> Self {
+        let window = Window {
+            pad,
+            ..layer.window
+        };
         let Window {
             kernel: [_, kw],
             stride: [_, right],
@@ -55,21 +59,6 @@ impl<'a> Geometry<'a> {
     /// Values of a patch.
     pub fn values(&self) -> usize {
         self.run.wrapping_mul(self.window.kernel[0])
-    }
-
-    /// Whether patches are whole words, each one position of the input, in the same order.
-    pub fn pointwise(&self, width: usize) -> bool {
-        let Window {
-            kernel,
-            stride,
-            pad,
-            ..
-        } = self.window;
-        kernel == [1, 1]
-            && stride == [1, 1]
-            && pad == [0, 0]
-            && self.input.w == width
-            && self.run % 4 == 0
     }
 }
 
@@ -117,7 +106,7 @@ pub fn gather(
         flip: geometry.flip,
     };
     if !inside {
-        border(geometry, input, [top, left], stage);
+        geometry.border(input, [top, left], stage);
         count = 1;
         source = &[];
         stretch.rows = 0;
@@ -264,14 +253,14 @@ unsafe fn patches(arguments: &mut Arguments) {
             "ldr r0, [lr, #8]",
             "ldr r2, [lr, #32]",
             "mov r10, #1",
+            "lsls r1, r2, #29",
             "add r2, r2, r0",
             "b 6f",
             // A row.
             "5:",
             "add r2, r0, r5",
+            "lsls r1, r5, #29",
             "6:",
-            "subs r1, r2, r0",
-            "lsls r1, r1, #29",
             "bpl 7f",
             "ldr r3, [r0], #4",
             "cmp r0, r2",
@@ -352,63 +341,109 @@ fn widen(
     }
 }
 
-/// Writes the patch at `[top, left]`, which may leave the input, to `stage`.
-#[inline(never)]
-fn border(geometry: &Geometry<'_>, input: &[i8], [top, left]: [usize; 2], stage: &mut [i8]) {
-    let Hwc { h, w, c } = geometry.input;
-    let [kh, kw] = geometry.window.kernel;
-    let [down, right] = geometry.window.dilation;
-    let Geometry {
-        run, pitch, flip, ..
-    } = *geometry;
-    fill(stage, geometry.pad, c, flip as i8);
-    // All taps at once where they lie side by side, otherwise one by one.
-    let dense = down == 1 && right == 1;
-    let [rows, columns] = if dense { [1, 1] } else { [kh, kw] };
-    let [tall, wide] = if dense { [kh, kw] } else { [1, 1] };
-    for row in 0..rows {
-        let (above, y, tall) = clip(top.wrapping_add(row.wrapping_mul(down)), tall, h);
-        for column in 0..columns {
-            let (before, x, wide) = clip(left.wrapping_add(column.wrapping_mul(right)), wide, w);
-            let skip = row.wrapping_add(above).wrapping_mul(run);
-            let skip = skip.wrapping_add(column.wrapping_add(before).wrapping_mul(c));
-            let source = input.get(geometry.input.offset(y, x)..).unwrap_or(&[]);
-            let target = stage.get_mut(skip..).unwrap_or(&mut []);
-            copy_rows(source, [pitch, run, tall], wide.wrapping_mul(c), target);
+impl Geometry<'_> {
+    /// Writes the patch at `[top, left]`, which may leave the input, to `stage`.
+    fn border(&self, input: &[i8], [top, left]: [usize; 2], stage: &mut [i8]) {
+        let [kh, kw] = self.window.kernel;
+        let [down, right] = self.window.dilation;
+        if down == 1 && right == 1 {
+            self.paste(input, [top, left], [kh, kw], kw, stage);
+            return;
+        }
+        // One by one; what is beyond the patch meets weights of zero.
+        let [mut y, mut x] = [top, left];
+        let mut column = 0_usize;
+        let mut rest = stage;
+        loop {
+            let tap = take_mut(&mut rest, self.input.c);
+            if tap.is_empty() {
+                return;
+            }
+            self.paste(input, [y, x], [1, 1], 1, tap);
+            column = column.wrapping_add(1);
+            x = x.wrapping_add(right);
+            if column == kw {
+                column = 0;
+                x = left;
+                y = y.wrapping_add(down);
+            }
         }
     }
-}
 
-/// Of `count` places from `first` on, which may have wrapped: those before the first of `size`, the first inside, and
-/// the number inside.
-#[inline(always)]
-fn clip(first: usize, count: usize, size: usize) -> (usize, usize, usize) {
-    let before = if first < size {
-        0
-    } else {
-        count.min(0_usize.wrapping_sub(first))
-    };
-    let begin = if first < size { first } else { 0 };
-    let inside = count.wrapping_sub(before).min(size.wrapping_sub(begin));
-    (before, begin, inside)
+    /// Writes a part of the input and the padding around it, `tall` rows and `wide` columns from `[top, left]` on, which
+    /// may have wrapped, to rows of `width` columns.
+    #[inline(never)]
+    pub fn paste(
+        &self,
+        input: &[i8],
+        [top, left]: [usize; 2],
+        [tall, wide]: [usize; 2],
+        width: usize,
+        target: &mut [i8],
+    ) {
+        let Hwc { h, w, c } = self.input;
+        fill(target, self.pad, c, self.flip as i8);
+        let (above, y, tall) = clip(top, tall, h);
+        let (before, x, wide) = clip(left, wide, w);
+        let skip = above.wrapping_mul(width).wrapping_add(before);
+        let source = input.get(self.input.offset(y, x)..).unwrap_or(&[]);
+        let target = target.get_mut(skip.wrapping_mul(c)..).unwrap_or(&mut []);
+        let pitches = [w.wrapping_mul(c), width.wrapping_mul(c), tall];
+        copy_rows(source, pitches, wide.wrapping_mul(c), target);
+    }
 }
 
 /// Writes positions of `channels` values of padding, so that they are right once turned over by `flip`.
 #[inline(always)]
 fn fill(target: &mut [i8], pad: PadValue<'_>, channels: usize, flip: i8) {
-    match pad {
-        PadValue::Uniform(value) => target.fill(value ^ flip),
-        PadValue::Channel(values) => {
-            let mut target = target;
-            while !target.is_empty() && channels > 0 {
-                let count = channels.min(target.len());
-                let position = take_mut(&mut target, count);
-                for (target, value) in position.iter_mut().zip(values) {
-                    *target = *value ^ flip;
-                }
-            }
+    let (mut channel, values) = match pad {
+        PadValue::Uniform(value) => return repeat(target, value ^ flip),
+        PadValue::Channel(values) => (0_usize, values),
+    };
+    for target in target {
+        // A loop that is not unrolled.
+        core::hint::black_box(());
+        *target = values.get(channel).copied().unwrap_or(0) ^ flip;
+        channel = channel.wrapping_add(1);
+        if channel >= channels {
+            channel = 0;
         }
     }
+}
+
+/// Writes `value` to all of `target`.
+#[inline(always)]
+fn repeat(target: &mut [i8], value: i8) {
+    #[cfg(all(target_arch = "arm", feature = "dsp"))]
+    {
+        let bytes = target.as_mut_ptr_range();
+        // SAFETY: words are written to `target` for as long as eight bytes are left, then bytes, up to its end exactly. STR needs
+        // no alignment on these cores. The registers that change are declared.
+        unsafe {
+            core::arch::asm!(
+                "subs {words}, {words}, #8",
+                "blo 3f",
+                "2:",
+                "str {value}, [{to}], #4",
+                "str {value}, [{to}], #4",
+                "subs {words}, {words}, #8",
+                "bhs 2b",
+                "3:",
+                "cmp {to}, {end}",
+                "beq 4f",
+                "strb {value}, [{to}], #1",
+                "b 3b",
+                "4:",
+                words = inout(reg) target.len() => _,
+                to = inout(reg) bytes.start => _,
+                end = in(reg) bytes.end,
+                value = in(reg) u32::from(value as u8).wrapping_mul(0x0101_0101),
+                options(nostack)
+            );
+        }
+    }
+    #[cfg(not(all(target_arch = "arm", feature = "dsp")))]
+    target.fill(value);
 }
 
 /// Copies `len` bytes of each of `rows` rows, `pitch` apart in `source`, `run` apart in `stage`. Whether all of it can be
@@ -494,12 +529,10 @@ pub fn widen_positions(source: &[i8], values: usize, target: &mut [u32]) {
         unsafe {
             core::arch::asm!(
                 "2:",
-                "ldr {a}, [{from}]",
-                "ldr {b}, [{from}, {values}]",
-                "ldr {c}, [{third}]",
-                "ldr {d}, [{third}, {values}]",
-                "adds {from}, {from}, #4",
-                "adds {third}, {third}, #4",
+                "ldr {a}, [{from}], #4",
+                "ldr {b}, [{from}, {next}]",
+                "ldr {c}, [{third}], #4",
+                "ldr {d}, [{third}, {next}]",
                 "sxtb16 {e}, {a}",
                 "sxtb16 {a}, {a}, ror #8",
                 "str {e}, [{to}], #4",
@@ -526,7 +559,8 @@ pub fn widen_positions(source: &[i8], values: usize, target: &mut [u32]) {
                 from = inout(reg) source.as_ptr() => _,
                 third = inout(reg) source.as_ptr().wrapping_add(values.wrapping_mul(2)) => _,
                 to = inout(reg) target.as_mut_ptr() => _,
-                values = in(reg) values,
+                // From the next word to the position behind.
+                next = in(reg) values.wrapping_sub(4),
                 end = in(reg) source.as_ptr().wrapping_add(values),
                 options(nostack)
             );

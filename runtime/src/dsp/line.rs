@@ -22,40 +22,44 @@ struct Arguments {
     end: usize,
     /// 16*: Bytes from the first output of a pair to the second; 0 if that is not wanted.
     second: usize,
-    /// 20*: Planes, at the present turn.
-    plane: *const u32,
-    /// 24*: Outputs, at the present turn.
-    out: *mut i8,
-    /// 28*: Turns left.
-    left: usize,
-    /// 32: Bytes of planes that all whole pairs of outputs take.
-    whole: usize,
-    /// 36: The same with half a pair at the end.
-    all: usize,
-    /// 40: Bytes of planes from one turn to the next.
-    advance: usize,
-    /// 44: Bytes of output from one turn to the next.
-    out_advance: usize,
-    /// 48: Bytes from one output of a line to the next.
+    /// 20: Bytes from one output of a line to the next; 0 if there is only half a pair.
     along: usize,
-    /// 52: Bytes from one line of outputs to the next.
+    /// 24: Bytes from one line of outputs to the next.
     across: usize,
-    /// 56: What a turn does.
-    kind: Kind,
-    /// 60*: Turns: lines, or pairs of lines.
+    /// 28: Bytes of planes of half a pair at the end of a line, if there is one behind whole ones.
+    half: usize,
+    /// 32: Bytes of planes of what is before it.
+    whole: usize,
+    /// 36: Bytes of planes from one turn to the next.
+    advance: usize,
+    /// 40: Bytes of output from one turn to the next.
+    out_advance: usize,
+    /// 44*: Turns left.
+    left: usize,
+    /// 48: Turns: lines, or pairs of lines.
     turns: usize,
-    /// 64*: Starts of the sums.
+    /// 52*: What the present turn does.
+    now: Kind,
+    /// 56: 1 if a single line follows pairs of lines.
+    last: usize,
+    /// 60*: Starts of the sums.
     biases: *const i32,
-    /// 68*: Multipliers.
+    /// 64*: Multipliers.
     multipliers: *const i32,
-    /// 72*: Six words for each channel.
+    /// 68*: Three words for each channel.
     weights: *const i32,
-    /// 76*: Planes, of the next channel.
+    /// 72*: Planes, of the next channel.
     first: *const u32,
-    /// 80*: Outputs, of the next channel.
+    /// 76*: Outputs, of the next channel.
     first_out: *mut i8,
-    /// 84*: Channels left.
+    /// 80*: Channels left.
     channels: usize,
+    /// 84: What turns do.
+    kind: Kind,
+    /// 88*: Planes, at the present turn.
+    plane: *const u32,
+    /// 92*: Outputs, at the present turn.
+    out: *mut i8,
 }
 
 /// What a turn does.
@@ -96,13 +100,13 @@ pub fn run(
         .wrapping_add(4);
     let pairs = whole.wrapping_add(half);
     let of_four = channel..channel.wrapping_add(4);
-    let weights = layer.weights.get(channel.wrapping_mul(6)..).unwrap_or(&[]);
+    let weights = layer.weights.get(channel.wrapping_mul(3)..).unwrap_or(&[]);
     let biases = layer.bias.get(of_four.clone()).unwrap_or(&[]);
     let multipliers = layer.requant.multipliers.get(of_four).unwrap_or(&[]);
     if out.len() < written
         || planes.len() < pairs.wrapping_add(1).wrapping_mul(PAIR)
         || last.wrapping_mul(across.step).wrapping_add(3) > ROWS
-        || weights.len() < 24
+        || weights.len() < 12
         || biases.is_empty()
         || multipliers.is_empty()
         || lines == 0
@@ -110,48 +114,53 @@ pub fn run(
     {
         return;
     }
-    let mut arguments = Arguments {
+    let (turns, kind) = if !one {
+        (lines, Kind::Apart)
+    } else if across.step == 1 && lines > 1 {
+        (lines / 2, Kind::TwoLines)
+    } else {
+        (lines, Kind::Line)
+    };
+    let two = matches!(kind, Kind::TwoLines);
+    let arguments = Arguments {
         bias: 0,
         multiplier: 0,
         zero_point: layer.requant.zero_point,
         end: 0,
         second: 0,
-        plane: planes.as_ptr(),
-        out: out.as_mut_ptr(),
-        left: 0,
-        whole: whole.wrapping_mul(4 * PAIR),
-        all: pairs.wrapping_mul(4 * PAIR),
-        advance: across.step.wrapping_mul(16),
-        out_advance: across.out,
-        along: along.out,
+        along: if whole == 0 { 0 } else { along.out },
         across: across.out,
-        kind: if one { Kind::Line } else { Kind::Apart },
-        turns: lines,
+        half: if whole == 0 {
+            0
+        } else {
+            half.wrapping_mul(4 * PAIR)
+        },
+        whole: whole.max(half).wrapping_mul(4 * PAIR),
+        advance: if two {
+            32
+        } else {
+            across.step.wrapping_mul(16)
+        },
+        out_advance: if two {
+            across.out.wrapping_mul(2)
+        } else {
+            across.out
+        },
+        left: 0,
+        turns,
+        now: kind,
+        last: if two { lines % 2 } else { 0 },
         biases: biases.as_ptr(),
         multipliers: multipliers.as_ptr(),
         weights: weights.as_ptr(),
         first: planes.as_ptr(),
         first_out: out.as_mut_ptr(),
         channels: 4,
+        kind,
+        plane: planes.as_ptr(),
+        out: out.as_mut_ptr(),
     };
-    if one && across.step == 1 && lines > 1 {
-        let turns = lines / 2;
-        arguments.turns = turns;
-        arguments.advance = 32;
-        arguments.out_advance = across.out.wrapping_mul(2);
-        arguments.kind = Kind::TwoLines;
-        // SAFETY: by the checks above, for twice as many lines as turns.
-        unsafe { multiply(&arguments) };
-        if lines % 2 == 0 {
-            return;
-        }
-        let done = turns.wrapping_mul(arguments.out_advance);
-        arguments.turns = 1;
-        arguments.kind = Kind::Line;
-        arguments.first = arguments.first.wrapping_add(turns.wrapping_mul(8));
-        arguments.first_out = arguments.first_out.wrapping_add(done);
-    }
-    // SAFETY: by the checks above, for the lines that are left.
+    // SAFETY: by the checks above.
     unsafe { multiply(&arguments) };
 }
 
@@ -160,7 +169,7 @@ pub fn run(
 /// # Safety
 /// `first` must be aligned and have, at each pair of values below `all` and at the next, words of the lines that are
 /// looked at, 16 bytes apart: three for each line of outputs, from `advance` bytes further on for each turn; each channel's
-/// a word after the one before. For each channel `weights` must have six words, `biases` and `multipliers` one, aligned,
+/// a word after the one before. For each channel `weights` must have three words, `biases` and `multipliers` one, aligned,
 /// and `first_out` a byte at every output, each channel's after the one before. There is a channel, in it a turn, and in
 /// that a pair or half a pair.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
@@ -175,36 +184,41 @@ unsafe fn multiply(arguments: &Arguments) {
     unsafe {
         core::arch::asm!(
             "push {{r6, r7}}",
-            "sub sp, #88",
+            "sub sp, #96",
             "mov r11, sp",
             // The arguments to the stack.
-            "ldm lr!, {{r0, r1, r2, r3, r4, r5, r8, r9}}",
-            "stm r11!, {{r0, r1, r2, r3, r4, r5, r8, r9}}",
-            "ldm lr!, {{r0, r1, r2, r3, r4, r5, r8, r9}}",
-            "stm r11!, {{r0, r1, r2, r3, r4, r5, r8, r9}}",
+            "ldm lr!, {{r0, r1, r2, r3, r4, r5, r6, r7}}",
+            "stm r11!, {{r0, r1, r2, r3, r4, r5, r6, r7}}",
+            "ldm lr!, {{r0, r1, r2, r3, r4, r5, r6, r7}}",
+            "stm r11!, {{r0, r1, r2, r3, r4, r5, r6, r7}}",
             "ldm lr, {{r0, r1, r2, r3, r4, r5}}",
             "stm r11, {{r0, r1, r2, r3, r4, r5}}",
             // A channel.
             "1:",
-            "ldr r0, [sp, #64]",
-            "ldr r1, [sp, #68]",
-            "ldr r12, [sp, #72]",
+            "ldr r0, [sp, #60]",
+            "ldr r1, [sp, #64]",
+            "ldr r12, [sp, #68]",
             "ldr r2, [r0], #4",
             "ldr r3, [r1], #4",
-            "ldm r12!, {{r4, r5, r6, r7, r8, r9}}",
-            "strd r0, r1, [sp, #64]",
-            "str r12, [sp, #72]",
+            "ldm r12!, {{r5, r7, r9}}",
+            "strd r0, r1, [sp, #60]",
+            "str r12, [sp, #68]",
+            "sxtb16 r4, r5",
+            "sxtb16 r5, r5, ror #8",
+            "sxtb16 r6, r7",
+            "sxtb16 r7, r7, ror #8",
+            "sxtb16 r8, r9",
+            "sxtb16 r9, r9, ror #8",
             "strd r2, r3, [sp]",
-            "ldr r0, [sp, #76]",
-            "ldr r1, [sp, #80]",
-            "ldr r2, [sp, #60]",
-            "ldr r12, [sp, #56]",
-            "adds r3, r0, #4",
-            "str r3, [sp, #76]",
-            "adds r3, r1, #1",
-            "str r3, [sp, #80]",
-            "strd r0, r1, [sp, #20]",
-            "str r2, [sp, #28]",
+            "ldr r0, [sp, #72]",
+            "ldr r1, [sp, #76]",
+            "ldr r2, [sp, #48]",
+            "ldr r12, [sp, #84]",
+            "add r3, r0, #4",
+            "add lr, r1, #1",
+            "strd r3, lr, [sp, #72]",
+            "str r2, [sp, #44]",
+            "str r12, [sp, #52]",
             "cmp r12, #1",
             "bls 2f",
             // Of outputs two inputs apart the third tap of the first and of the second line share a word.
@@ -212,79 +226,71 @@ unsafe fn multiply(arguments: &Arguments) {
             "mov r5, r6",
             "mov r6, r8",
             "mov r8, r9",
-            // A turn.
+            // A turn: r0 its planes, r1 its outputs.
             "2:",
-            "ldr r3, [sp, #48]",
-            "ldrd r0, r1, [sp, #20]",
+            "strd r0, r1, [sp, #88]",
             "ldr r2, [sp, #32]",
-            "ldr r12, [sp, #56]",
-            "str r3, [sp, #16]",
+            "ldr r3, [sp, #20]",
+            "ldr r12, [sp, #52]",
             "add r2, r2, r0",
-            "str r2, [sp, #12]",
+            "strd r2, r3, [sp, #12]",
             "cmp r12, #1",
+            "blo 3f",
             "bhi.w 7f",
-            "ldrd r10, r11, [sp, #4]",
-            "cmp r2, r0",
-            "beq 5f",
-            "cmp r12, #0",
-            "beq 3f",
             // Two outputs of a line.
+            "ldrd r10, r11, [sp, #4]",
             "4:",
             "ldr r12, [r0]",
-            "ldr lr, [r0, #160]",
+            "ldr lr, [r0, #160]!",
             "ldr r3, [sp]",
             "smlad r2, r12, r4, r3",
             "smlatb r3, r12, r4, r3",
             "smlabt r2, lr, r5, r2",
             "smlad r3, lr, r5, r3",
-            "ldr r12, [r0, #16]",
-            "ldr lr, [r0, #176]",
+            "ldr r12, [r0, #-144]",
+            "ldr lr, [r0, #16]",
             "smlad r2, r12, r6, r2",
             "smlatb r3, r12, r6, r3",
             "smlabt r2, lr, r7, r2",
             "smlad r3, lr, r7, r3",
-            "ldr r12, [r0, #32]",
-            "ldr lr, [r0, #192]",
+            "ldr r12, [r0, #-128]",
+            "ldr lr, [r0, #32]",
             "smlad r2, r12, r8, r2",
             "smlatb r3, r12, r8, r3",
             "smlabt r2, lr, r9, r2",
             "smlad r3, lr, r9, r3",
-            "ldr r12, [sp, #16]",
-            "ldr lr, [sp, #12]",
             "smmlar r2, r2, r10, r11",
             "smmlar r3, r3, r10, r11",
-            "adds r0, #160",
-            "ssat r3, #8, r3",
             "ssat r2, #8, r2",
+            "ssat r3, #8, r3",
+            "ldr r12, [sp, #16]",
+            "ldr lr, [sp, #12]",
             "strb r3, [r1, r12]",
             "strb r2, [r1]",
             "add r1, r1, r12, lsl #1",
             "cmp r0, lr",
             "bne 4b",
-            // Half a pair, if it was not yet done.
-            "5:",
-            "ldr r2, [sp, #20]",
-            "ldr r3, [sp, #36]",
-            "ldr r12, [sp, #56]",
-            "add r2, r2, r3",
-            "cmp r0, r2",
-            "beq 6f",
-            "movs r3, #0",
-            "str r2, [sp, #12]",
-            "str r3, [sp, #16]",
+            // Half a pair, if there is one and it was not yet done.
             "cmp r12, #0",
-            "bne 4b",
+            "beq 6f",
+            "ldr r2, [sp, #28]",
+            "cmp r2, #0",
+            "beq 6f",
+            "add lr, lr, r2",
+            "movs r2, #0",
+            "strd lr, r2, [sp, #12]",
+            "b 4b",
             // Two outputs of each of two lines.
             "3:",
             "ldr r12, [r0]",
-            "ldr lr, [r0, #160]",
+            "ldr lr, [r0, #160]!",
             "ldr r11, [sp]",
             "smlad r2, r12, r4, r11",
             "smlatb r3, r12, r4, r11",
             "smlabt r2, lr, r5, r2",
             "smlad r3, lr, r5, r3",
-            "ldr r12, [r0, #16]",
-            "ldr lr, [r0, #176]",
+            "ldr r12, [r0, #-144]",
+            "ldr lr, [r0, #16]",
             "smlad r2, r12, r6, r2",
             "smlatb r3, r12, r6, r3",
             "smlad r10, r12, r4, r11",
@@ -293,8 +299,8 @@ unsafe fn multiply(arguments: &Arguments) {
             "smlad r3, lr, r7, r3",
             "smlabt r10, lr, r5, r10",
             "smlad r11, lr, r5, r11",
-            "ldr r12, [r0, #32]",
-            "ldr lr, [r0, #192]",
+            "ldr r12, [r0, #-128]",
+            "ldr lr, [r0, #32]",
             "smlad r2, r12, r8, r2",
             "smlatb r3, r12, r8, r3",
             "smlad r10, r12, r6, r10",
@@ -303,48 +309,62 @@ unsafe fn multiply(arguments: &Arguments) {
             "smlad r3, lr, r9, r3",
             "smlabt r10, lr, r7, r10",
             "smlad r11, lr, r7, r11",
-            "ldr r12, [r0, #48]",
-            "ldr lr, [r0, #208]",
+            "ldr r12, [r0, #-112]",
+            "ldr lr, [r0, #48]",
             "smlad r10, r12, r8, r10",
             "smlatb r11, r12, r8, r11",
             "smlabt r10, lr, r9, r10",
             "smlad r11, lr, r9, r11",
             "ldrd r12, lr, [sp, #4]",
-            "adds r0, #160",
             "smmlar r2, r2, r12, lr",
             "smmlar r3, r3, r12, lr",
             "smmlar r10, r10, r12, lr",
             "smmlar r11, r11, r12, lr",
-            "ldr r12, [sp, #52]",
-            "ldr lr, [sp, #16]",
-            "add r12, r12, r1",
             "ssat r2, #8, r2",
             "ssat r3, #8, r3",
             "ssat r10, #8, r10",
             "ssat r11, #8, r11",
-            "strb r11, [r12, lr]",
-            "strb r10, [r12]",
-            "ldr r12, [sp, #12]",
+            "ldr lr, [sp, #16]",
+            "ldr r12, [sp, #24]",
             "strb r3, [r1, lr]",
             "strb r2, [r1]",
+            "add r12, r12, r1",
+            "ldr r3, [sp, #12]",
+            "strb r11, [r12, lr]",
+            "strb r10, [r12]",
             "add r1, r1, lr, lsl #1",
-            "cmp r0, r12",
+            "cmp r0, r3",
             "bne.w 3b",
-            "b 5b",
+            "cmp lr, #0",
+            "beq 6f",
+            "ldr r2, [sp, #28]",
+            "cbz r2, 6f",
+            "add r3, r3, r2",
+            "movs r2, #0",
+            "strd r3, r2, [sp, #12]",
+            "b.w 3b",
             // The next turn.
             "6:",
-            "ldrd r0, r1, [sp, #20]",
-            "ldrd r2, r3, [sp, #40]",
+            "ldrd r0, r1, [sp, #88]",
+            "ldr r2, [sp, #36]",
+            "ldr r3, [sp, #40]",
+            "ldr r12, [sp, #44]",
             "add r0, r0, r2",
             "add r1, r1, r3",
-            "ldr r2, [sp, #28]",
-            "strd r0, r1, [sp, #20]",
-            "subs r2, #1",
-            "str r2, [sp, #28]",
+            "subs r12, r12, #1",
+            "str r12, [sp, #44]",
             "bne.w 2b",
-            "ldr r2, [sp, #84]",
+            // A single line after pairs of lines.
+            "ldrd r2, r3, [sp, #52]",
+            "cmp r2, r3",
+            "bhs 5f",
+            "str r3, [sp, #52]",
+            "str r3, [sp, #44]",
+            "b.w 2b",
+            "5:",
+            "ldr r2, [sp, #80]",
             "subs r2, #1",
-            "str r2, [sp, #84]",
+            "str r2, [sp, #80]",
             "bne.w 1b",
             "b 8f",
             // Outputs two inputs apart; every second time the pairs change places.
@@ -354,19 +374,18 @@ unsafe fn multiply(arguments: &Arguments) {
             "ldr r11, [r0, #32]",
             "9:",
             "ldr r2, [sp]",
-            "ldr r12, [r0, #160]",
-            "ldr lr, [r0, #176]",
-            "ldr r3, [r0, #192]",
+            "ldr r12, [r0, #160]!",
+            "ldr lr, [r0, #16]",
+            "ldr r3, [r0, #32]",
             "smlad r2, r9, r4, r2",
             "smlad r2, r10, r5, r2",
             "smlad r2, r11, r6, r2",
             "ldr r9, [sp, #4]",
             "ldr r10, [sp, #8]",
-            "ldr r11, [sp, #48]",
+            "ldr r11, [sp, #20]",
             "smlabb r2, r12, r7, r2",
             "smlabt r2, lr, r7, r2",
             "smlabt r2, r3, r8, r2",
-            "adds r0, #160",
             "smmlar r2, r2, r9, r10",
             "ldr r9, [sp, #12]",
             "ssat r2, #8, r2",
@@ -375,19 +394,18 @@ unsafe fn multiply(arguments: &Arguments) {
             "cmp r0, r9",
             "beq 6b",
             "ldr r2, [sp]",
-            "ldr r9, [r0, #160]",
-            "ldr r10, [r0, #176]",
-            "ldr r11, [r0, #192]",
+            "ldr r9, [r0, #160]!",
+            "ldr r10, [r0, #16]",
+            "ldr r11, [r0, #32]",
             "smlad r2, r12, r4, r2",
             "smlad r2, lr, r5, r2",
             "smlad r2, r3, r6, r2",
             "ldr r12, [sp, #4]",
             "ldr lr, [sp, #8]",
-            "ldr r3, [sp, #48]",
+            "ldr r3, [sp, #20]",
             "smlabb r2, r9, r7, r2",
             "smlabt r2, r10, r7, r2",
             "smlabt r2, r11, r8, r2",
-            "adds r0, #160",
             "smmlar r2, r2, r12, lr",
             "ldr r12, [sp, #12]",
             "ssat r2, #8, r2",
@@ -397,7 +415,7 @@ unsafe fn multiply(arguments: &Arguments) {
             "bne 9b",
             "b 6b",
             "8:",
-            "add sp, #88",
+            "add sp, #96",
             "pop {{r6, r7}}",
             inout("lr") arguments => _,
             out("r0") _,
@@ -438,10 +456,13 @@ pub fn run(
     for of_four in 0..4 {
         let channel = channel.wrapping_add(of_four);
         let weight = |line: usize, tap: usize| {
-            let word = channel.wrapping_mul(3).wrapping_add(line).wrapping_mul(2);
-            let word = layer.weights.get(word.wrapping_add(tap / 2)).copied();
-            // The second tap is the first word's high lane, the third the second's.
-            half(word.unwrap_or(0), usize::from(tap > 0))
+            let word = layer
+                .weights
+                .get(channel.wrapping_mul(3).wrapping_add(line));
+            let bytes = word.copied().unwrap_or(0).to_le_bytes();
+            // The third tap is the last byte.
+            let byte = bytes.get(if tap == 2 { 3 } else { tap });
+            i32::from(byte.copied().unwrap_or(0) as i8)
         };
         let bias = layer.bias.get(channel).copied().unwrap_or(0);
         let multiplier = layer.requant.multipliers.get(channel).copied().unwrap_or(0);

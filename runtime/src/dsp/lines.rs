@@ -21,8 +21,8 @@ pub struct Lines<'a> {
     pub window: Window,
     /// Whether lines are columns.
     pub columns: bool,
-    /// `[C][3][2]`: with `a`, `b`, `c` the taps along a line, for each of three lines `a` and `b`, then `b` and `c`; two
-    /// 16-bit lanes in a word, low lane first.
+    /// `[C][3]`: with `a`, `b`, `c` the taps along a line, for each of three lines the bytes `a`, `b`, `b`, `c`, the first
+    /// the lowest.
     pub weights: &'a [i32],
     /// `[C]`.
     pub bias: &'a [i32],
@@ -48,6 +48,14 @@ pub const fn takes(channels: usize, window: &Window, columns: bool) -> bool {
         && (along == 1 || along == 2)
         && stride[0] > 0
         && stride[1] > 0
+}
+
+/// Whether the output may lie over the input: all of four channels is spread before the first of their outputs is written.
+pub const fn takes_in_place(input: Hwc, output: Hwc, window: &Window, columns: bool) -> bool {
+    let [down, right] = window.stride;
+    let alike = input.h == output.h && input.w == output.w && input.c == output.c;
+    let lines = if columns { output.w } else { output.h };
+    alike && down == 1 && right == 1 && lines.wrapping_add(2) <= ROWS
 }
 
 /// Pairs of values of a line of input that `outputs` look at, and those that are computed beside.
@@ -88,13 +96,33 @@ pub struct Axis {
 /// match, or [`takes`] is not true, less is computed.
 #[inline(always)]
 pub fn depthwise(layer: &Lines<'_>, input: &[i8], output: &mut [i8], scratch: &mut [i8]) {
-    band(core::hint::black_box(layer), 0, input, output, scratch);
+    run_rows(layer, 0, Some(input), output, scratch);
+}
+
+/// Runs the convolution with its output over its input; see [`takes_in_place`].
+#[inline(always)]
+pub fn depthwise_in_place(layer: &Lines<'_>, values: &mut [i8], scratch: &mut [i8]) {
+    run_rows(layer, 0, None, values, scratch);
 }
 
 /// Runs the convolution for the output rows from `first` on, as many as `output` holds: any cut of the output
 /// into bands of whole rows gives the same bytes.
-#[inline(never)]
+#[inline(always)]
 pub fn band(layer: &Lines<'_>, first: usize, input: &[i8], output: &mut [i8], scratch: &mut [i8]) {
+    run_rows(layer, first, Some(input), output, scratch);
+}
+
+/// [`band`]; without an `input`, that is where the output goes.
+#[inline(never)]
+fn run_rows(
+    layer: &Lines<'_>,
+    first: usize,
+    input: Option<&[i8]>,
+    output: &mut [i8],
+    scratch: &mut [i8],
+) {
+    let arguments = core::hint::black_box((layer, first, input, output, scratch));
+    let (layer, first, input, output, scratch) = arguments;
     let Lines {
         input: from,
         output: to,
@@ -133,10 +161,10 @@ pub fn band(layer: &Lines<'_>, first: usize, input: &[i8], output: &mut [i8], sc
     let fits = takes(channels, window, layer.columns)
         && !planes.is_empty()
         && to.c == channels
-        && input.len() >= from.h.wrapping_mul(from.w).wrapping_mul(channels)
+        && input.unwrap_or(output).len() >= from.h.wrapping_mul(from.w).wrapping_mul(channels)
         && layer.bias.len() >= channels
         && layer.requant.multipliers.len() >= channels
-        && layer.weights.len() / 6 >= channels;
+        && layer.weights.len() / 3 >= channels;
     if !fits {
         return;
     }
@@ -186,7 +214,8 @@ pub fn band(layer: &Lines<'_>, first: usize, input: &[i8], output: &mut [i8], sc
             .wrapping_mul(across.apart)
             .wrapping_add(begin.wrapping_mul(along.apart));
         for first in (0..channels).step_by(4) {
-            let source = input.get(corner.wrapping_add(first)..);
+            let source = input.unwrap_or(output);
+            let source = source.get(corner.wrapping_add(first)..);
             spread.run(source.unwrap_or(&[]), planes);
             let start = done.wrapping_mul(across.out).wrapping_add(first);
             let out = output.get_mut(start..).unwrap_or(&mut []);

@@ -20,6 +20,7 @@ pub mod lanes;
 pub mod line;
 pub mod lines;
 pub mod patches;
+pub mod pool;
 pub mod rows;
 pub mod spread;
 pub mod tiles;

@@ -68,6 +68,26 @@ macro_rules! single {
     };
 }
 
+/// Two values of four channels to four words at r1, which moves on: from r0, which moves on.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+macro_rules! pair {
+    () => {
+        "ldr r4, [r0]
+         ldr r5, [r0, r2]
+         add r0, r0, r2, lsl #1
+         pkhbt r8, r4, r5, lsl #16
+         pkhtb r4, r5, r4, asr #16
+         sxtb16 r9, r8
+         sxtb16 r8, r8, ror #8
+         sxtb16 r5, r4
+         sxtb16 r4, r4, ror #8
+         str r8, [r1, #4]
+         str r5, [r1, #8]
+         str r4, [r1, #12]
+         str r9, [r1], #160"
+    };
+}
+
 impl Spread {
     /// Writes the lines, from the start of `source` on, to `planes`. Nothing is done where they are not all there.
     #[inline(always)]
@@ -150,24 +170,18 @@ unsafe fn spread(arguments: &mut Arguments) {
             single!("2", "6", "10", "14"),
             "adds r1, #160",
             "3:",
-            "cbz r3, 5f",
+            "cmp r3, #0",
+            "beq 5f",
+            // Pairs two a turn; an odd one makes a turn begin in its middle.
+            "lsrs r4, r3, #1",
+            "bcc 4f",
+            "adds r3, #1",
+            "b 7f",
             "4:",
-            "ldr r4, [r0]",
-            "ldr r5, [r0, r2]",
-            "add r0, r0, r2, lsl #1",
-            "sxtb16 r8, r4",
-            "sxtb16 r9, r5",
-            "pkhtb r10, r9, r8, asr #16",
-            "pkhbt r8, r8, r9, lsl #16",
-            "str r10, [r1, #8]",
-            "sxtb16 r4, r4, ror #8",
-            "sxtb16 r5, r5, ror #8",
-            "pkhtb r9, r5, r4, asr #16",
-            "pkhbt r4, r4, r5, lsl #16",
-            "str r9, [r1, #12]",
-            "str r4, [r1, #4]",
-            "str r8, [r1], #160",
-            "subs r3, #1",
+            pair!(),
+            "7:",
+            pair!(),
+            "subs r3, #2",
             "bne 4b",
             "5:",
             "ldr r4, [lr, #20]",
@@ -193,7 +207,6 @@ unsafe fn spread(arguments: &mut Arguments) {
             out("r5") _,
             out("r8") _,
             out("r9") _,
-            out("r10") _,
             options(nostack)
         );
     }

@@ -87,7 +87,7 @@ pub const fn scratch_bytes(channels: usize) -> usize {
 /// match, or [`takes`] is not true, less is computed.
 #[inline(always)]
 pub fn conv(layer: &Winograd<'_>, input: &[i8], output: &mut [i8], scratch: &mut [i8]) {
-    band(core::hint::black_box(layer), 0, input, output, scratch);
+    band(layer, 0, input, output, scratch);
 }
 
 /// Runs the convolution for the output rows from `first` on, as many as `output` holds: any cut of the output
@@ -100,6 +100,8 @@ pub fn band(
     output: &mut [i8],
     scratch: &mut [i8],
 ) {
+    let arguments = core::hint::black_box((layer, first, input, output, scratch));
+    let (layer, first, input, output, scratch) = arguments;
     let Hwc {
         w: width,
         c: filters,

@@ -27,7 +27,11 @@ pub(super) fn add(context: &Context<'_>, add: &Add) -> Function {
     .map(|(name, value)| format!("        {name}: {value},\n"))
     .concat();
     function.layer_static("add::Add", "", &fields);
-    function.opaque("layer", "&LAYER", arguments);
-    function.line(&format!("{}{kernel}(layer, {arguments});", if special { "dsp::" } else { "" }));
+    if special {
+        function.line(&format!("dsp::{kernel}(&LAYER, {arguments});"));
+    } else {
+        function.opaque("layer", "&LAYER", arguments);
+        function.line(&format!("{kernel}(layer, {arguments});"));
+    }
     function
 }

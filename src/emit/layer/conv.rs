@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Context, Function, window_words};
-use crate::plan::{Kernel, Packed, columns, pack};
-use crate::qir::{Bias, Conv, PadValue};
+use crate::plan::{Kernel, Packed, Shapes, as_conv, columns, leaves_one, pack};
+use crate::qir::{Bias, Conv, Op, PadValue};
 
 pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
     let kernel = match context.step.kernel {
@@ -18,6 +18,7 @@ pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
         | Kernel::DspDepthwise
         | Kernel::DspLines
         | Kernel::DspAdd
+        | Kernel::DspPool
         | Kernel::Portable => ["dsp/conv", "dsp::conv::Conv", "dsp::conv::conv"],
     };
     if let Some(function) = packed(context, conv, "convolution", kernel) {
@@ -38,10 +39,16 @@ pub(super) fn packed(
     [module, kind, kernel]: [&'static str; 3],
 ) -> Option<Function> {
     let Packed { weights, bias } = pack(context.program, context.layer, context.step.kernel)?;
-    let parameters = format!("{}, t: &mut [i8]", context.one_to_one());
-    let mut function = Function::new(window_words(&conv.window, what), parameters, &[module]);
+    let in_place = context.step.in_place.is_some();
+    let values = if in_place { "y: &mut [i8]".to_string() } else { context.one_to_one() };
+    let dense = matches!(context.layer.op, Op::Dense(_));
+    let words = if dense { what.to_string() } else { window_words(&conv.window, what) };
+    let words = words + if in_place { ", in place" } else { "" };
+    let mut function = Function::new(words, format!("{values}, t: &mut [i8]"), &[module]);
     function.i32_table(context, "WEIGHTS", &weights);
-    let mut fields = function.geometry(context, &conv.window);
+    let shapes = Shapes { window: conv.window, input: context.input(), output: context.output() };
+    let shapes = as_conv(context.program, context.layer).unwrap_or(shapes);
+    let mut fields = function.geometry_of(&shapes);
     if context.step.kernel == Kernel::DspLines {
         let _ = writeln!(fields, "        columns: {},", columns(&conv.window, context.output()));
     }
@@ -50,7 +57,11 @@ pub(super) fn packed(
         // Any bias and padding.
         wide @ (Kernel::DspConv | Kernel::DspConvWide) => {
             function.kernels.extend(["bias", "pad"]);
-            let form = if wide == Kernel::DspConvWide { "LANES" } else { "BYTES" };
+            let form = match wide {
+                Kernel::DspConvWide if leaves_one(shapes.output) => "LANES_AND_ONE",
+                Kernel::DspConvWide => "LANES",
+                _ => "BYTES",
+            };
             let _ = writeln!(fields, "        form: dsp::dot::{form},");
             border_fields(&mut function, context, conv, &mut fields);
         }
@@ -59,6 +70,7 @@ pub(super) fn packed(
         | Kernel::DspDepthwise
         | Kernel::DspLines
         | Kernel::DspAdd
+        | Kernel::DspPool
         | Kernel::MveConv
         | Kernel::ScalarV7m
         | Kernel::ScalarV6m
@@ -74,7 +86,11 @@ pub(super) fn packed(
     }
     fields.push_str(&function.requant_table(context, &conv.requant));
     function.layer_static(kind, "<'static>", &fields);
-    function.call(context, kind, kernel, "x, y, t", true);
+    if in_place {
+        function.call(context, kind, &format!("{kernel}_in_place"), "y, t", true);
+    } else {
+        function.call(context, kind, kernel, "x, y, t", true);
+    }
     Some(function)
 }
 

@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 
 use super::EmittedFile;
 use super::text::{code, grouped};
-use crate::plan::{Bands, LayerBytes, Step};
+use crate::plan::{Bands, LayerBytes, Shapes, Step};
 use crate::qir::{Hwc, InputKind, Layer, Op, Program, Requant, TensorId, Window};
 
 /// A table of this many values and more may take rustc over the limit of its lint against endless loops, which
@@ -165,9 +165,14 @@ impl Function {
     /// The call of a kernel that reads its window's rows: with `LAYER`, a `kind`, or with a band of it. `others`: whether
     /// that struct has fields beside shapes and window.
     fn call(&mut self, context: &Context<'_>, kind: &str, kernel: &str, arguments: &str, others: bool) {
+        // Kernels for DSP instructions do it themselves: once, and not for each layer.
+        let opaque = !kernel.starts_with("dsp::");
         let Some(bands) = context.step.bands else {
-            self.opaque("layer", "&LAYER", arguments);
-            self.line(&format!("{kernel}(layer, {arguments});"));
+            if opaque {
+                self.opaque("layer", "&LAYER", arguments);
+            }
+            let layer = if opaque { "layer" } else { "&LAYER" };
+            self.line(&format!("{kernel}({layer}, {arguments});"));
             return;
         };
         self.banded(bands);
@@ -175,8 +180,11 @@ impl Function {
         self.line("let (input, output, window) = LAYER.window.band(LAYER.input, LAYER.output, &rows);");
         let fields = &["input,", "output,", "window,", "..LAYER"][..if others { 4 } else { 3 }];
         self.line(&format!("let band = {kind} {{\n        {}\n    }};", fields.join("\n        ")));
-        self.opaque("layer", "&band", arguments);
-        self.line(&format!("{kernel}(layer, {arguments});"));
+        if opaque {
+            self.opaque("layer", "&band", arguments);
+        }
+        let layer = if opaque { "layer" } else { "&band" };
+        self.line(&format!("{kernel}({layer}, {arguments});"));
     }
 
     /// `static LAYER` of type `kind` with `fields`, indented lines.
@@ -186,14 +194,19 @@ impl Function {
 
     /// The shapes and the window as fields of `LAYER`.
     fn geometry(&mut self, context: &Context<'_>, window: &Window) -> String {
+        self.geometry_of(&Shapes { window: *window, input: context.input(), output: context.output() })
+    }
+
+    /// [`Self::geometry`] of these shapes.
+    fn geometry_of(&mut self, Shapes { window, input, output }: &Shapes) -> String {
         self.kernels.insert("shape");
         self.support.extend([Support::Hwc, Support::Window]);
-        let hwc = |shape: Hwc| format!("hwc({}, {}, {})", shape.h, shape.w, shape.c);
+        let hwc = |shape: &Hwc| format!("hwc({}, {}, {})", shape.h, shape.w, shape.c);
         let Window { kernel, stride, dilation, pad } = window;
         format!(
             "        input: {},\n        output: {},\n        window: window({kernel:?}, {stride:?}, {dilation:?}, {pad:?}),\n",
-            hwc(context.input()),
-            hwc(context.output()),
+            hwc(input),
+            hwc(output),
         )
     }
 

@@ -49,6 +49,8 @@ fn later_layers(b: &mut Builder, x: TensorId) -> Vec<TensorId> {
         deep = b.depthwise(&format!("lines{n}"), deep, square(3, 1, 1), true);
     }
     all.push(deep);
+    // Of 25 positions one is left over.
+    all.push(b.conv("odd", left, 8, square(3, 2, 2), true));
     all
 }
 

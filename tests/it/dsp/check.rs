@@ -2,7 +2,7 @@
 //!
 //! `super::kernels` is the runtime, or its files as an emitted crate has them.
 
-use super::kernels::{add, bias, conv, depthwise, dsp, pad, requant, shape};
+use super::kernels::{add, avg_pool, bias, conv, depthwise, dsp, pad, requant, shape};
 
 /// Bytes of the largest tensor.
 const LEN: usize = 6144;
@@ -137,7 +137,8 @@ pub fn conv_case(random: &mut Random) -> bool {
     }
     let by_fours = random.int(0, 1) == 0;
     let channels = if by_fours { 4 * random.size(1, 6) } else { random.size(1, 11) };
-    let filters = random.size(2, 12);
+    let alike = by_fours && channels <= 12 && random.int(0, 1) == 0;
+    let filters = if alike { channels } else { random.size(2, 12) };
     let input = shape::Hwc { h: vertical[0], w: horizontal[0], c: channels };
     let output = shape::Hwc { h: vertical[5], w: horizontal[5], c: filters };
     let pair = |i: usize| [vertical[i], horizontal[i]];
@@ -149,7 +150,11 @@ pub fn conv_case(random: &mut Random) -> bool {
     let wide = random.int(0, 1) == 0;
     let mut words = [0; WEIGHTS];
     let count = pack_pairs(weights, values, wide, &mut words);
-    let form = if wide { dsp::dot::LANES } else { dsp::dot::BYTES };
+    let form = match (wide, random.int(0, 1)) {
+        (true, 0) => dsp::dot::LANES,
+        (true, _) => dsp::dot::LANES_AND_ONE,
+        (false, _) => dsp::dot::BYTES,
+    };
     let mut biases = [0; 48];
     for bias in &mut biases {
         *bias = random.int(-30_000, 30_000);
@@ -179,7 +184,7 @@ pub fn conv_case(random: &mut Random) -> bool {
     let (mut expected, mut found) = ([0; LEN], [99; LEN]);
     let (expected, found) = (&mut expected[..len], &mut found[..len]);
     let mut scratch = [77; SCRATCH];
-    let need = dsp::conv::scratch_bytes(values);
+    let need = dsp::conv::scratch_bytes(input, output, &window);
     let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
     let portable = conv::Conv2d { input, output, window, weights, bias, pad, requant };
     let fast = dsp::conv::Conv { input, output, window, weights: &words[..count], form, bias, pad, requant };
@@ -197,6 +202,12 @@ pub fn conv_case(random: &mut Random) -> bool {
     } else {
         conv::conv2d(&portable, x, expected);
         dsp::conv::conv(&fast, x, found, scratch);
+        if dsp::conv::takes_in_place(input, output, &window) && matches!(bias, bias::Bias::Channel(_)) {
+            let apart = expected == found;
+            found.copy_from_slice(x);
+            dsp::conv::conv_in_place(&fast, found, scratch);
+            return apart && expected == found;
+        }
     }
     expected == found
 }
@@ -432,13 +443,11 @@ pub fn lines_case(random: &mut Random) -> bool {
     let mut weights = [0; 9 * 20];
     let weights = &mut weights[..9 * channels];
     random.fill(weights);
-    let mut words = [0; 6 * 20];
+    let mut words = [0; 3 * 20];
     for channel in 0..channels {
         for line in 0..3 {
             let tap = |t: usize| weights[if columns { 3 * t + line } else { 3 * line + t } * channels + channel];
-            let lanes = |low: i8, high: i8| i32::from(low as u16) | (i32::from(high) << 16);
-            words[6 * channel + 2 * line] = lanes(tap(0), tap(1));
-            words[6 * channel + 2 * line + 1] = lanes(tap(1), tap(2));
+            words[3 * channel + line] = i32::from_le_bytes([tap(0), tap(1), tap(1), tap(2)].map(|tap| tap as u8));
         }
     }
     let mut biases = [0; 20];
@@ -463,14 +472,19 @@ pub fn lines_case(random: &mut Random) -> bool {
     let pad = pad::PadValue::Uniform(padding);
     let bias = bias::Bias::Channel(biases);
     depthwise::depthwise(&depthwise::Depthwise { input, output, window, weights, bias, pad, requant }, x, expected);
-    let words = &words[..6 * channels];
+    let words = &words[..3 * channels];
     let fast =
         dsp::lines::Lines { input, output, window, columns, weights: words, bias: biases, pad: padding, requant };
     let cut = random.size(0, output.h);
     let (top, bottom) = found.split_at_mut(cut * output.w * output.c);
     dsp::lines::band(&fast, cut, x, bottom, scratch);
     dsp::lines::band(&fast, 0, x, top, scratch);
-    expected == found && dsp::lines::takes(channels, &window, columns)
+    let apart = expected == found;
+    if dsp::lines::takes_in_place(input, output, &window, columns) {
+        found.copy_from_slice(x);
+        dsp::lines::depthwise_in_place(&fast, found, scratch);
+    }
+    apart && expected == found && dsp::lines::takes(channels, &window, columns)
 }
 
 /// One sum of random tensors, in all three ways; whether both kernels agree.
@@ -505,11 +519,37 @@ pub fn add_case(random: &mut Random) -> bool {
     }
 }
 
+/// One mean over a whole tensor; whether both kernels agree.
+#[inline(never)]
+pub fn pool_case(random: &mut Random) -> bool {
+    let input = shape::Hwc { h: random.size(1, 24), w: random.size(1, 24), c: 4 * random.size(1, 2) };
+    let output = shape::Hwc { h: 1, w: 1, c: input.c };
+    let kernel = [input.h, input.w];
+    let window = shape::Window { kernel, stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
+    let mut x = [0; LEN];
+    random.fill(&mut x);
+    if random.int(0, 1) == 0 {
+        // Sums as large as they can be.
+        x.fill(if random.int(0, 1) == 0 { -128 } else { 127 });
+    }
+    let skip = random.size(0, 3);
+    let x = &x[skip..skip + input.h * input.w * input.c];
+    let mut multipliers = [0];
+    let requant = random.requant(&mut multipliers, input.h * input.w);
+    let layer = avg_pool::AvgPool { input, output, window, input_zero_point: random.int(-128, 127), requant };
+    let (mut expected, mut found) = ([0; 8], [99; 8]);
+    let (expected, found) = (&mut expected[..input.c], &mut found[..input.c]);
+    avg_pool::avg_pool(&layer, x, expected);
+    dsp::pool::avg_pool(&layer, x, found);
+    expected == found && dsp::pool::takes(input, output, &window)
+}
+
 /// Every kind of layer, `rounds` times; the kind and number of the first that differs.
 pub fn run(seed: u32, rounds: u32) -> Result<(), (&'static str, u32)> {
     type Case = fn(&mut Random) -> bool;
-    let cases: [(&'static str, Case); 6] = [
+    let cases: [(&'static str, Case); 7] = [
         ("add", add_case),
+        ("pool", pool_case),
         ("conv", conv_case),
         ("rows", rows_case),
         ("winograd", winograd_case),
