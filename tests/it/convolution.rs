@@ -16,9 +16,10 @@ fn random_case(random: &mut Random, case: usize) -> Option<(Graph, Conv, Batch<f
         pad: std::array::from_fn(|_| random.below(4)),
     };
     // Some planes do not fit into what is worked on at a time, some rows are short and many.
-    let (h, w) = if case % 20 == 0 { (random.range(40, 90), random.range(200, 400)) } else { axes(random, 12).into() };
+    let large = case.is_multiple_of(20);
+    let (h, w) = if large { (random.range(40, 90), random.range(200, 400)) } else { axes(random, 12).into() };
     let groups = if random.chance(20) { 2 } else { 1 };
-    let inputs = groups * random.range(2, if case % 20 == 0 { 14 } else { 5 });
+    let inputs = groups * random.range(2, if large { 14 } else { 5 });
     let outputs = groups * if random.chance(30) { random.range(64, 70) } else { random.range(1, 20) };
     let samples = if random.chance(30) { random.range(8, 20) } else { random.range(1, 4) };
     let input = Shape::new(inputs, h, w);
