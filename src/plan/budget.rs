@@ -1,5 +1,6 @@
 //! Plans for what the user wants, within limits, and what they take.
 
+use super::cost::{self, Candidate};
 use super::{Estimate, Kernel, Optimize, Options, Plan, check_program, code, lay_out, plan_for, select};
 use crate::diag::Result;
 use crate::qir::Program;
@@ -19,15 +20,28 @@ pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<
         return Ok(chosen);
     }
     // What an output may share with its input is known only once everything has its place.
+    let of_goal = |optimize| select::Choice::new(program, target, &Options { optimize, ..*options }).kernels();
+    let goals = [Optimize::Balanced, Optimize::Size, Optimize::Speed].map(of_goal);
     let mut best = chosen;
-    for optimize in [Optimize::Balanced, Optimize::Size, Optimize::Speed] {
-        let other = select::Choice::new(program, target, &Options { optimize, ..*options }).kernels();
-        let other = lay_out(program, &other, true)?;
-        if other.arena_bytes < best.arena_bytes {
-            best = other;
+    let mut cost = (best.arena_bytes, estimate(program, target, &best).instructions);
+    for kernels in goals.into_iter().chain([leanest(program, target)]) {
+        let other = lay_out(program, &kernels, true)?;
+        let within = options.max_flash.is_none_or(|limit| flash_bound(program, &other, target) <= limit);
+        let other_cost = (other.arena_bytes, estimate(program, target, &other).instructions);
+        if within && other_cost < cost {
+            (best, cost) = (other, other_cost);
         }
     }
     Ok(best)
+}
+
+/// For each layer the kernel with the least scratch memory; of several the fastest.
+fn leanest(program: &Program, target: &Target) -> Vec<Kernel> {
+    let lean = |all: Vec<Candidate>| {
+        let best = all.iter().min_by_key(|c| (c.scratch, c.instructions.unwrap_or(u64::MAX)));
+        best.map_or(Kernel::Portable, |candidate| candidate.kernel)
+    };
+    cost::candidates(program, target).into_iter().map(lean).collect()
 }
 
 /// The best plan for `options`. Kernels are chosen by estimates; where the plan is above the limit on flash after all, they
