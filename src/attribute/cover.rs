@@ -217,7 +217,9 @@ fn choose(mut points: Vec<Point>) -> Vec<usize> {
         let gains: Vec<f64> = open.iter().map(|&j| points.iter().map(|p| p.gain(j)).sum()).collect();
         let best = (0..open.len()).rev().max_by(|&a, &b| gains[a].total_cmp(&gains[b])).unwrap_or(0);
         let j = open.remove(best);
-        points.iter_mut().for_each(|p| p.choose(j));
+        for point in &mut points {
+            point.choose(j);
+        }
         order.push(j);
     }
     order

@@ -119,7 +119,9 @@ impl Tangent {
         let mut next = missing;
         let mut length = self.length;
         while self.basis.len() < KRYLOV && length > LEAST * self.length.max(self.mean) {
-            next.iter_mut().for_each(|v| *v /= length);
+            for value in &mut next {
+                *value /= length;
+            }
             let mut image = self.times(&next)?;
             self.diagonal.push(dot(&image, &next));
             self.basis.push(next);

@@ -102,8 +102,7 @@ impl Joint<'_> {
                 steps.push(nexts);
             }
             let best = (0..RIDGES.len()).rev().min_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap_or(0);
-            // Also where a loss is not a number.
-            if !(losses[best] <= loss * (1.0 - GAIN)) {
+            if losses[best].is_nan() || losses[best] > loss * (1.0 - GAIN) {
                 break;
             }
             loss = losses[best];
