@@ -27,7 +27,7 @@ pub(crate) enum Effort {
     Quick,
     /// To judge: layer by layer, with care.
     Full,
-    /// To keep: then all layers together. Costs a few times as much, and only loses less.
+    /// To keep: then all layers together. Costs a few times as much, and as a rule loses less.
     Last,
 }
 

@@ -102,7 +102,8 @@ pub struct LayerFit {
 /// Gives the network's inputs of the calibration samples `range`; called from several threads.
 pub type Inputs<'a> = &'a (dyn Fn(Range<usize>) -> Result<Batch<f32>> + Sync);
 
-/// Fits `small` to `source` on `samples` calibration samples: layer by layer, then all layers together.
+/// Fits `small` to `source` on `samples` calibration samples: layer by layer, then, if asked for, all layers
+/// together.
 pub fn refit(
     source: &Graph,
     small: &Assembled,
