@@ -11,7 +11,7 @@ use crate::ir::groups::{Group, GroupKind};
 use crate::library::Relevance;
 use crate::pipeline::calibration::of_classes;
 use crate::pipeline::{Source, score, views};
-use crate::refit::{self, RefitOptions, Views};
+use crate::refit::{self, Independent, RefitOptions, Views};
 use crate::route;
 
 /// Samples of a quick fit at most: enough to tell sizes apart.
@@ -23,7 +23,7 @@ const RATIOS: usize = 128;
 /// How carefully to fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// To compare sizes.
+    /// To compare sizes, with few samples.
     Quick,
     /// To judge: layer by layer, with care.
     Full,
@@ -43,7 +43,7 @@ pub(crate) struct Cutter<'a> {
     teacher: Vec<Vec<f64>>,
     /// Whether the network to keep is fitted with all layers together in the end.
     together: bool,
-    /// How samples are seen when fitting.
+    /// How the fit of all layers together sees samples besides as they are.
     views: Views,
     /// How scores become a route.
     ranking: route::RouteOptions,
@@ -95,8 +95,11 @@ impl<'a> Cutter<'a> {
         Self { together: false, ..self }
     }
 
-    /// The same, but fitted to mirrored and moved samples too, where the source does not mind.
+    /// The same, but with all layers fitted to mirrored and moved samples too, where the source does not mind.
     pub(crate) fn with_views(self) -> Result<Self> {
+        if !(self.refit && self.together) {
+            return Ok(self);
+        }
         let samples = self.source.calibration()?;
         let views = views::tolerated(self.source, samples, &of_classes(samples, self.classes), self.classes)?;
         Ok(Self { views, ..self })
@@ -161,6 +164,18 @@ impl<'a> Cutter<'a> {
     pub(crate) fn fitted(&self, route: &route::Route, fit: &[usize], effort: Effort) -> Result<Graph> {
         let fit = if effort == Effort::Quick { thinned(fit, QUICK_SAMPLES) } else { fit.to_vec() };
         self.fitted_to(route, self.source.calibration()?, &fit, effort)
+    }
+
+    /// Sums of the source on the calibration samples `fit`, for fits that compare sizes; `None` where there is nothing
+    /// to fit, or where they would take too much memory.
+    pub(crate) fn independent(&self, fit: &[usize]) -> Result<Option<Independent<'a>>> {
+        let Source { graph, case, .. } = self.source;
+        if !self.refit {
+            return Ok(None);
+        }
+        let samples = self.source.calibration()?;
+        let inputs = |range: Range<usize>| Ok(score::batch(&case.input, samples, &fit[range]));
+        Independent::new(graph, fit.len(), &inputs, self.seed)
     }
 
     /// The network to keep: fitted with care, on all that there is to fit to besides the calibration samples `fit`.

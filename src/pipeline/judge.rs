@@ -1,10 +1,15 @@
 //! What a small network loses on calibration samples that it was not fitted on.
 
+use std::cell::OnceCell;
+
 use crate::data::Samples;
 use crate::diag::{Diag, Result};
+use crate::ir::Graph;
 use crate::pipeline::calibration::{of_classes, split};
 use crate::pipeline::cutter::{Cutter, Effort};
 use crate::pipeline::score;
+use crate::refit::Independent;
+use crate::route::Route;
 
 /// With fewer held-out samples than this, every sample is judged in turn by a network fitted on the others:
 /// four times the work, which costs little with so few.
@@ -26,19 +31,37 @@ pub(super) struct Verdict {
 }
 
 /// A part of the samples with what the source says of them.
-struct Fold {
+struct Fold<'a> {
     fit: Vec<usize>,
     judged: Vec<usize>,
     truth: Vec<usize>,
     /// Log-probabilities of the wanted classes, masked.
     teacher: Vec<Vec<f64>>,
+    /// What quick fits on `fit` start from, once there is one.
+    sums: OnceCell<Option<Independent<'a>>>,
+}
+
+impl<'a> Fold<'a> {
+    /// A network of these channels, fitted on `fit`.
+    fn fitted(&self, cutter: &Cutter<'a>, route: &Route, effort: Effort) -> Result<Graph> {
+        if effort == Effort::Quick {
+            if self.sums.get().is_none() {
+                let sums = cutter.independent(&self.fit)?;
+                self.sums.get_or_init(|| sums);
+            }
+            if let Some(Some(sums)) = self.sums.get() {
+                return sums.fit(&cutter.assembled(route)?);
+            }
+        }
+        cutter.fitted(route, &self.fit, effort)
+    }
 }
 
 /// Judges networks of one class set.
 pub(super) struct Judge<'a> {
     cutter: &'a Cutter<'a>,
     samples: &'a Samples,
-    folds: Vec<Fold>,
+    folds: Vec<Fold<'a>>,
     /// The masked source's accuracy on the judged samples.
     pub(super) base: f64,
 }
@@ -62,7 +85,7 @@ impl<'a> Judge<'a> {
             let choices: Vec<usize> = teacher.iter().map(|row| score::argmax(row.iter().copied())).collect();
             right += score::accuracy(&choices, &truth) * judged.len() as f64;
             total += judged.len();
-            folds.push(Fold { fit, judged, truth, teacher });
+            folds.push(Fold { fit, judged, truth, teacher, sums: OnceCell::new() });
         }
         let total = total.max(1) as f64;
         Ok(Self { cutter, samples, folds, base: right / total })
@@ -83,7 +106,7 @@ impl<'a> Judge<'a> {
         let route = self.cutter.route(widths)?;
         let (mut losses, mut right) = (Vec::new(), 0.0);
         for fold in &self.folds {
-            let graph = self.cutter.fitted(&route, &fold.fit, effort)?;
+            let graph = fold.fitted(self.cutter, &route, effort)?;
             let softmax = score::is_softmax(&graph);
             let rows = score::scores(&graph, source, self.samples, &fold.judged)?;
             for (row, teacher) in rows.iter().zip(&fold.teacher) {

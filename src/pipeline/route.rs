@@ -181,7 +181,7 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
 
     source.calibration()?.require_classes(classes, &source.case.label_names)?;
     let relevance = relevance(source, classes, options, progress)?;
-    let cutter = Cutter::new(source, classes, &relevance, options.refit, options.seed)?;
+    let cutter = Cutter::new(source, classes, &relevance, options.refit, options.seed)?.with_views()?;
     let cutter = if relevance.method == Method::Frat.name() { cutter.covering()? } else { cutter };
     let (widths, record) = match options.keep {
         Some(keep) if !limited => {

@@ -183,7 +183,8 @@ impl Search<'_> {
         Seen { loss: verdict.loss, drop: self.judge.base - verdict.accuracy }
     }
 
-    /// The network within the limits that loses least, of two: the path's last, widened, and one ratio for all.
+    /// The network within the limits that loses least, of three: the path's last, widened, one ratio for all, and one
+    /// between these, widened.
     fn within_limits(&self, most: &[usize]) -> Result<(Found, Tried)> {
         let path = search::descend(
             self.choices,
@@ -193,9 +194,9 @@ impl Search<'_> {
         )?;
         let last = &path[path.len() - 1];
         let mut candidates = Vec::new();
+        // The room that a step left, used.
+        let over = |widths: &[usize]| Ok(u64::from(!self.meter.fits(widths)?));
         if self.meter.fits(&last.widths)? {
-            // The room that the path's last step left, used.
-            let over = |widths: &[usize]| Ok(u64::from(!self.meter.fits(widths)?));
             candidates.push(search::widen(&path, &last.widths, most, 0, over)?);
         } else {
             // Where narrowing one group alone helps nothing any more, the smallest network is left.
@@ -203,6 +204,12 @@ impl Search<'_> {
         }
         let capped = |widths: Vec<usize>| widths.iter().zip(most).map(|(&w, &m)| w.min(m)).collect::<Vec<usize>>();
         candidates.extend(self.cutter.widest_uniform(|widths| self.meter.fits(widths))?.map(capped));
+        if let [a, b] = &candidates[..] {
+            let between = search::between(a, b, most);
+            if self.meter.fits(&between)? {
+                candidates.push(search::widen(&path, &between, most, 0, over)?);
+            }
+        }
         let mut tried = Tried::new();
         let mut best: Option<Found> = None;
         for widths in candidates {

@@ -36,7 +36,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    fn zeros(f: usize, q: usize) -> Self {
+    pub(super) fn zeros(f: usize, q: usize) -> Self {
         Self {
             f,
             q,
@@ -61,6 +61,24 @@ impl Sums {
         ];
         for (a, b) in pairs {
             a.iter_mut().zip(b).for_each(|(a, b)| *a += sign * b);
+        }
+    }
+
+    /// The sums of some targets and some inputs.
+    pub(super) fn select(&self, targets: &[usize], inputs: &[usize]) -> Self {
+        let vector = |values: &[f64], at: &[usize]| at.iter().map(|&i| values[i]).collect();
+        let matrix = |values: &[f64], rows: &[usize]| {
+            rows.iter().flat_map(|&r| inputs.iter().map(move |&c| values[r * self.f + c])).collect()
+        };
+        Self {
+            f: inputs.len(),
+            q: targets.len(),
+            n: self.n,
+            x: vector(&self.x, inputs),
+            t: vector(&self.t, targets),
+            xx: matrix(&self.xx, inputs),
+            tx: matrix(&self.tx, targets),
+            tt: vector(&self.tt, targets),
         }
     }
 
@@ -202,18 +220,19 @@ fn units_at_once(layer: &Layer, groups: usize, f: usize, q: usize) -> usize {
 }
 
 /// One batch of rows.
-struct Part<'a> {
-    op: &'a Op,
-    layer: &'a Layer,
-    rows: &'a Rows<'a>,
-    x: &'a [Batch<f32>],
-    target: &'a Target,
+pub(super) struct Part<'a> {
+    pub(super) op: &'a Op,
+    pub(super) layer: &'a Layer,
+    pub(super) rows: &'a Rows<'a>,
+    pub(super) x: &'a [Batch<f32>],
+    pub(super) target: &'a Target,
     /// Unit, sample and position of every row.
-    places: &'a [(usize, usize, usize)],
+    pub(super) places: &'a [(usize, usize, usize)],
 }
 
 impl Part<'_> {
-    fn add_to(&self, sums: &mut [Sums]) -> Result<()> {
+    /// Adds the rows to the sums of every group.
+    pub(super) fn add_to(&self, sums: &mut [Sums]) -> Result<()> {
         let n = self.places.len();
         let (f, q) = (sums[0].f, sums[0].q);
         let outputs = q * sums.len();

@@ -6,8 +6,8 @@ use crate::assemble::Assembled;
 use crate::exec::{Batch, CHUNK};
 use crate::ir::op::{Op, Window};
 use crate::ir::{Graph, NodeId};
+use crate::refit::RefitOptions;
 use crate::refit::stand_in::{is_stand_in, sum_of};
-use crate::refit::{RefitOptions, View, Views};
 
 /// Most bytes that the small network's live tensors may take; more samples than fit are left out evenly.
 const STREAM_BYTES: usize = 1 << 30;
@@ -17,22 +17,19 @@ const ROWS_PER_WEIGHT: usize = 150;
 const ROWS: Range<usize> = 8_000..30_000;
 /// A quick fit takes one of this many positions.
 const QUICK: usize = 4;
-/// A quick fit sees each sample so often at most.
-const QUICK_COPIES: usize = 2;
 /// Positions of one map taken per sample: neighbours say little new.
 const POSITIONS: Range<usize> = 4..64;
 /// Folds of the cross-validation: samples by their index modulo this.
 pub(super) const FOLDS: usize = 4;
 
-/// A chunk of samples, seen in one way.
+/// A chunk of samples.
 #[derive(Debug, Clone)]
 pub(super) struct Unit {
     pub(super) range: Range<usize>,
-    pub(super) view: View,
 }
 
 impl Unit {
-    /// Cross-validation fold of the unit's sample `s`; a copy shares its original's.
+    /// Cross-validation fold of the unit's sample `s`.
     pub(super) fn fold(&self, s: usize) -> usize {
         (self.range.start + s) % FOLDS
     }
@@ -74,9 +71,8 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(source: &Graph, small: &Assembled, samples: usize, options: &RefitOptions) -> Self {
-        let copies = options.views.copies(samples).min(if options.quick { QUICK_COPIES } else { usize::MAX });
-        let fit = STREAM_BYTES / (4 * copies * peak_values(&small.graph)).max(1);
-        let units = units(samples, (fit / CHUNK).max(1), copies, options.views);
+        let fit = STREAM_BYTES / (4 * peak_values(&small.graph)).max(1);
+        let units = units(samples, (fit / CHUNK).max(1));
         let used: usize = units.iter().map(|u| u.range.len()).sum();
         let exact = exact_nodes(source, small);
         let consumers = small.graph.consumers();
@@ -105,36 +101,51 @@ impl Plan {
             if exact[id.index()] && aim_is_met && from == id {
                 continue;
             }
-            let shape = small.graph.shape(id);
             let thin = if options.quick { QUICK } else { 1 };
-            let wanted = (ROWS_PER_WEIGHT * fan_in).clamp(ROWS.start, ROWS.end) / thin;
-            let positions = wanted.div_ceil(used).clamp(POSITIONS.start, POSITIONS.end).min(shape.plane());
-            let seed = mix(options.seed ^ mix(u64::from(id.0)));
-            let rectified = rectified(&small.graph, &consumers, id, &aim).filter(|_| !options.quick);
-            let rectified = rectified.filter(|_| is_layer(id));
-            layers.push(Layer {
-                node: id,
-                from,
-                aim,
-                rectified,
-                positions,
-                width: shape.w,
-                plane: shape.plane(),
-                seed,
-            });
+            let rectified = rectified(&small.graph, &consumers, id, &aim).filter(|_| !options.quick && is_layer(id));
+            let layer = Layer::new(&small.graph, id, fan_in, used * thin, options.seed);
+            layers.push(Layer { from, aim, rectified, ..layer });
         }
         Self { units, layers }
     }
 }
 
 impl Layer {
+    /// A layer that aims at its own result, with positions enough for filters of `fan_in` weights on `samples` samples.
+    fn new(graph: &Graph, node: NodeId, fan_in: usize, samples: usize, seed: u64) -> Self {
+        let shape = graph.shape(node);
+        let wanted = (ROWS_PER_WEIGHT * fan_in).clamp(ROWS.start, ROWS.end);
+        let positions = wanted.div_ceil(samples.max(1)).clamp(POSITIONS.start, POSITIONS.end).min(shape.plane());
+        Self {
+            node,
+            from: node,
+            aim: Aim::Own,
+            rectified: None,
+            positions,
+            width: shape.w,
+            plane: shape.plane(),
+            seed: mix(seed ^ mix(u64::from(node.0))),
+        }
+    }
+
+    /// For a quick fit: a convolution, dense layer, add or gate that aims at its own result.
+    pub(super) fn alone(graph: &Graph, node: NodeId, samples: usize, seed: u64) -> Option<Self> {
+        let fan_in = match &graph.node(node).op {
+            Op::Conv(conv) => conv.fan_in(),
+            Op::Dense(dense) => dense.in_features,
+            Op::Add | Op::Gate => 1,
+            _ => return None,
+        };
+        Some(Self::new(graph, node, fan_in, samples * QUICK, seed))
+    }
+
     /// Row and column of position `k` of a sample: all of them if the map is small, else seeded random ones.
     pub(super) fn position(&self, unit: &Unit, s: usize, k: usize) -> [usize; 2] {
         let at = if self.positions == self.plane {
             k
         } else {
-            let sample = ((unit.range.start + s) as u64) << 3 | u64::from(unit.view.number);
-            (mix(self.seed ^ mix(sample) ^ (k as u64) << 48) % self.plane as u64) as usize
+            let sample = (unit.range.start + s) as u64;
+            (mix(self.seed ^ mix(sample << 3) ^ (k as u64) << 48) % self.plane as u64) as usize
         };
         [at / self.width, at % self.width]
     }
@@ -150,17 +161,15 @@ impl Layer {
     }
 }
 
-/// The chunks used: all, or evenly spread ones; `copies` of each.
-fn units(samples: usize, most_chunks: usize, copies: usize, views: Views) -> Vec<Unit> {
+/// The chunks used: all, or evenly spread ones.
+fn units(samples: usize, most_chunks: usize) -> Vec<Unit> {
     let chunks = samples.div_ceil(CHUNK);
     let used = chunks.min(most_chunks);
-    let mut units = Vec::with_capacity(used * copies);
-    for i in 0..used {
+    let unit = |i: usize| {
         let chunk = i * chunks / used;
-        let range = chunk * CHUNK..samples.min((chunk + 1) * CHUNK);
-        units.extend((0..copies).map(|copy| Unit { range: range.clone(), view: views.view(copy, chunk) }));
-    }
-    units
+        Unit { range: chunk * CHUNK..samples.min((chunk + 1) * CHUNK) }
+    };
+    (0..used).map(unit).collect()
 }
 
 /// Most values per sample that are alive at once when nodes run in order.

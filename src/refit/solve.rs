@@ -70,7 +70,7 @@ pub(super) fn fit(problem: &Problem<'_>, graph: &Graph) -> Result<Fitted> {
         .map(|&(fold, g)| {
             let mut train = total[g].clone();
             train.add(&moments.folds[fold][g], -1.0);
-            errors(&train, &moments.folds[fold][g], &sliced[g])
+            ridge_errors(&train, &moments.folds[fold][g], &sliced[g])
         })
         .collect();
     let mut error = [0.0; RIDGES.len()];
@@ -80,7 +80,7 @@ pub(super) fn fit(problem: &Problem<'_>, graph: &Graph) -> Result<Fitted> {
         error.iter_mut().zip(errors).for_each(|(sum, e)| *sum += e);
         variance += part;
     }
-    let best = (0..RIDGES.len()).rev().min_by(|&a, &b| error[a].total_cmp(&error[b])).unwrap_or(RIDGES.len() - 1);
+    let best = best_of(&error);
     let relative = |e: f64| if variance > 0.0 { e / variance } else { 0.0 };
 
     let (mut new_weight, mut new_bias) = final_weights(&total, &sliced, RIDGES[best])?;
@@ -102,9 +102,14 @@ pub(super) fn fit(problem: &Problem<'_>, graph: &Graph) -> Result<Fitted> {
     })
 }
 
+/// The place of the least error; of equals, the largest ridge.
+pub(super) fn best_of(errors: &[f64; RIDGES.len()]) -> usize {
+    (0..RIDGES.len()).rev().min_by(|&a, &b| errors[a].total_cmp(&errors[b])).unwrap_or(RIDGES.len() - 1)
+}
+
 /// Squared errors on `held_out` of the weights from `train`, for every ridge, and the targets' sum of squares
 /// about their training mean.
-fn errors(train: &Sums, held_out: &Sums, sliced: &[f64]) -> Result<([f64; RIDGES.len()], f64)> {
+pub(super) fn ridge_errors(train: &Sums, held_out: &Sums, sliced: &[f64]) -> Result<([f64; RIDGES.len()], f64)> {
     let mut errors = [f64::INFINITY; RIDGES.len()];
     if train.n < 1.0 {
         errors[RIDGES.len() - 1] = 0.0;
@@ -115,7 +120,7 @@ fn errors(train: &Sums, held_out: &Sums, sliced: &[f64]) -> Result<([f64; RIDGES
     let missing = missing(&train, sliced)?;
     let spread = Matrix::new(held_out.xx.clone(), held_out.f, held_out.f)?;
     for (error, &ridge) in errors.iter_mut().zip(&RIDGES) {
-        if let Some(weights) = solve(&train, sliced, &missing, ridge) {
+        if let Some(weights) = solve(&train, sliced, &missing, ridge)? {
             *error = squared_error(&held_out, &spread, &weights)?;
         }
     }
@@ -135,20 +140,20 @@ fn missing(sums: &Sums, sliced: &[f64]) -> Result<Vec<f64>> {
 }
 
 /// Weights `[q, f]` for centred sums; `None` if the system is too close to singular for this ridge.
-fn solve(sums: &Sums, sliced: &[f64], missing: &[f64], ridge: f64) -> Option<Vec<f64>> {
+fn solve(sums: &Sums, sliced: &[f64], missing: &[f64], ridge: f64) -> Result<Option<Vec<f64>>> {
     let f = sums.f;
     let mean_diagonal = (0..f).map(|i| sums.xx[i * f + i]).sum::<f64>() / f as f64;
     if ridge.is_infinite() || mean_diagonal <= 0.0 {
-        return Some(sliced.to_vec());
+        return Ok(Some(sliced.to_vec()));
     }
     let mut a = sums.xx.clone();
     (0..f).for_each(|i| a[i * f + i] += ridge * mean_diagonal);
-    let factor = Cholesky::new(a, f)?;
+    let Some(factor) = Cholesky::new(a, f)? else { return Ok(None) };
     // The change against the sliced weights: (XᵀX + λD)·d = Xᵀt − XᵀX·w.
     let mut weights = missing.to_vec();
-    weights.chunks_exact_mut(f).for_each(|change| factor.solve(change));
+    factor.solve(&mut weights)?;
     weights.iter_mut().zip(sliced).for_each(|(d, w)| *d += w);
-    Some(weights)
+    Ok(Some(weights))
 }
 
 /// Σ (w·x − t)² from the sums; `spread` is their `XᵀX`.
@@ -167,7 +172,7 @@ fn squared_error(sums: &Sums, spread: &Matrix<f64>, weights: &[f64]) -> Result<f
 /// The weights of all groups for all rows, and the biases that go with them.
 fn final_weights(total: &[Sums], sliced: &[Vec<f64>], ridge: f64) -> Result<(Vec<f32>, Vec<f32>)> {
     let solved: Vec<Result<(Vec<f32>, Vec<f32>)>> =
-        total.par_iter().zip(sliced).map(|(sums, sliced)| group_weights(sums, sliced, ridge)).collect();
+        total.par_iter().zip(sliced).map(|(sums, sliced)| weights_at(sums, sliced, ridge)).collect();
     let (mut weight, mut bias) = (Vec::new(), Vec::new());
     for group in solved {
         let (w, b) = group?;
@@ -178,12 +183,12 @@ fn final_weights(total: &[Sums], sliced: &[Vec<f64>], ridge: f64) -> Result<(Vec
 }
 
 /// The weights of one group, and the bias that goes with them as rounded to f32.
-fn group_weights(total: &Sums, sliced: &[f64], ridge: f64) -> Result<(Vec<f32>, Vec<f32>)> {
+pub(super) fn weights_at(total: &Sums, sliced: &[f64], ridge: f64) -> Result<(Vec<f32>, Vec<f32>)> {
     let Sums { f, q, .. } = *total;
     let (mean_x, mean_t) = means(total);
     let centred = total.about(&mean_x, &mean_t);
     let missing = missing(&centred, sliced)?;
-    let weights = solve(&centred, sliced, &missing, ridge).unwrap_or_else(|| sliced.to_vec());
+    let weights = solve(&centred, sliced, &missing, ridge)?.unwrap_or_else(|| sliced.to_vec());
     let weights: Vec<f32> = weights.iter().map(|&w| w as f32).collect();
     let bias = (0..q).map(|o| {
         let row = weights[o * f..(o + 1) * f].iter().zip(&mean_x);

@@ -27,6 +27,38 @@ pub(super) fn sum_of(source: &Graph, small: &Assembled, consumers: &[Vec<NodeId>
     (adds && is_stand_in(source, small, reader)).then_some(reader)
 }
 
+/// n, Σx, Σt, Σxx, Σxt, Σtt of one channel.
+pub(super) type ChannelSums = [f64; 6];
+
+/// Adds rows of inputs and targets, `[row][channel]`, to the sums of the channels.
+pub(super) fn add_to(sums: &mut [ChannelSums], inputs: &[f32], targets: &[f32]) {
+    let channels = sums.len();
+    for (i, (x, t)) in inputs.iter().zip(targets).enumerate() {
+        let (x, t) = (f64::from(*x), f64::from(*t));
+        let terms = [1.0, x, t, x * x, x * t, t * t];
+        sums[i % channels].iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+    }
+}
+
+/// The scale and shift of every channel that bring its inputs nearest to its targets; the squared errors with a shift
+/// alone and with both, and the targets' sum of squares about their means.
+pub(super) fn solve<'a>(sums: impl Iterator<Item = &'a ChannelSums>) -> (Affine, [f64; 3]) {
+    let mut affine = Affine { scale: Vec::new(), shift: Vec::new() };
+    let mut errors = [0.0; 3];
+    for &[n, x, t, xx, xt, tt] in sums {
+        let n = n.max(1.0);
+        let (mean_x, mean_t) = (x / n, t / n);
+        let spread = [xx - x * mean_x, xt - x * mean_t, tt - t * mean_t];
+        let scale = if spread[0] > 1e-9 * xx.max(1e-30) { spread[1] / spread[0] } else { 1.0 };
+        affine.scale.push(scale);
+        affine.shift.push(mean_t - scale * mean_x);
+        errors[0] += spread[2] - 2.0 * spread[1] + spread[0];
+        errors[1] += spread[2] - 2.0 * scale * spread[1] + scale * scale * spread[0];
+        errors[2] += spread[2];
+    }
+    (affine, errors)
+}
+
 /// Fits the affine map `layer` of inputs `x`.
 pub(super) fn fit(
     layer: &Layer,
@@ -37,28 +69,11 @@ pub(super) fn fit(
     name: &str,
 ) -> Result<(Affine, LayerFit)> {
     let all: Vec<u32> = (0..channels as u32).collect();
-    // n, Σx, Σt, Σxx, Σxt, Σtt of each channel.
-    let mut sums = vec![[0.0_f64; 6]; channels];
+    let mut sums = vec![ChannelSums::default(); channels];
     for (values, wanted) in everywhere(layer, rows.units, x, &all)?.iter().zip(&target.own) {
-        for (i, (x, t)) in values.iter().zip(wanted).enumerate() {
-            let (x, t) = (f64::from(*x), f64::from(*t));
-            let terms = [1.0, x, t, x * x, x * t, t * t];
-            sums[i % channels].iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
-        }
+        add_to(&mut sums, values, wanted);
     }
-    let mut affine = Affine { scale: Vec::with_capacity(channels), shift: Vec::with_capacity(channels) };
-    let (mut shifted, mut left, mut variance) = (0.0, 0.0, 0.0);
-    for [n, x, t, xx, xt, tt] in sums {
-        let n = n.max(1.0);
-        let (mean_x, mean_t) = (x / n, t / n);
-        let spread = [xx - x * mean_x, xt - x * mean_t, tt - t * mean_t];
-        let scale = if spread[0] > 1e-9 * xx.max(1e-30) { spread[1] / spread[0] } else { 1.0 };
-        affine.scale.push(scale);
-        affine.shift.push(mean_t - scale * mean_x);
-        shifted += spread[2] - 2.0 * spread[1] + spread[0];
-        left += spread[2] - 2.0 * scale * spread[1] + scale * scale * spread[0];
-        variance += spread[2];
-    }
+    let (affine, [shifted, left, variance]) = solve(sums.iter());
     let relative = |error: f64| if variance > 0.0 { (error / variance).max(0.0) } else { 0.0 };
     let fit = LayerFit {
         name: name.to_string(),

@@ -84,9 +84,7 @@ impl Tensors {
     }
 }
 
-/// One unit's inputs, seen in its way.
+/// One unit's inputs.
 pub(super) fn load(unit: &Unit, inputs: Inputs<'_>) -> Result<Batch<f32>> {
-    let mut batch = inputs(unit.range.clone())?;
-    unit.view.apply(&mut batch);
-    Ok(batch)
+    inputs(unit.range.clone())
 }

@@ -1,8 +1,8 @@
 //! The linear system of one step of the joint fit: derivatives of the scores with respect to all weights.
 //!
 //! A row is one sample and one contrast between its likeliest classes; a column is one weight. A convolution's rows are
-//! held as they are; a dense layer's are outer products of the gradient of its result and its input, of which the two
-//! factors are held. `J·S·Jᵀ` is never formed: Lanczos' method needs its products with vectors only, and one small space
+//! held as they are, to 8 bits of mantissa; a dense layer's are outer products of the gradient of its result and its input, of
+//! which the two factors are held. `J·S·Jᵀ` is never formed: Lanczos' method needs its products with vectors only, and one small space
 //! serves the systems of all ridges.
 
 use std::ops::Range;
@@ -14,15 +14,19 @@ use crate::exec::{Batch, CHUNK, Matrix, Network, Want, for_chunks, matmul, node_
 use crate::ir::op::Op;
 use crate::ir::{Graph, NodeId};
 use crate::refit::cholesky::{Cholesky, dot};
+use crate::refit::half::{Half, ROWS, add_rows, products};
 
 /// Rows of one tile of a sum: fixed, so that sums do not depend on the thread count.
 const TILE: usize = 64;
 
 /// Derivatives held at once at most; more samples than fit are left out evenly.
-const DERIVATIVES: usize = 60_000_000;
+const DERIVATIVES: usize = 240_000_000;
+
+/// Samples whose derivatives are taken in one go, before they are put away in half precision.
+const WAVE: usize = 8 * CHUNK;
 
 /// Dimensions of the Krylov space that systems are solved in.
-const KRYLOV: usize = 40;
+const KRYLOV: usize = 48;
 
 /// A new dimension shorter than this share of what is missing, or of a row's square, is rounding noise.
 const LEAST: f64 = 1e-9;
@@ -37,7 +41,7 @@ struct LayerRows {
 
 enum Held {
     /// `[rows, weights and biases]`.
-    Whole { values: Vec<f32>, params: usize },
+    Whole { values: Vec<Half>, params: usize },
     /// Gradients of the result `[rows, outputs]` and inputs with a one behind `[samples, inputs + 1]`.
     Factors { gradients: Vec<f32>, outputs: usize, inputs: Vec<f32>, width: usize },
 }
@@ -86,16 +90,27 @@ impl Tangent {
         let network = Network::<f32>::new(graph)?;
         let contrasts = aims.first().map_or(0, |aim| aim.contrasts.len());
         let mut layers: Vec<LayerRows> = layers.iter().filter_map(|&id| LayerRows::new(graph, id)).collect();
-        let chunks = for_chunks(aims.len(), |range| chunk(&network, &layers, &aims[range.clone()], &load(range)?))?;
+        for layer in &mut layers {
+            if let Held::Whole { values, params } = &mut layer.held {
+                values.reserve_exact(aims.len() * contrasts * *params);
+            }
+        }
         let mut missing = Vec::new();
-        for (parts, lacks) in chunks {
-            missing.extend(lacks);
-            for (layer, (rows, seen)) in layers.iter_mut().zip(parts) {
-                match &mut layer.held {
-                    Held::Whole { values, .. } => values.extend(rows),
-                    Held::Factors { gradients, inputs, .. } => {
-                        gradients.extend(rows);
-                        inputs.extend(seen);
+        for start in (0..aims.len()).step_by(WAVE) {
+            let wave = start..aims.len().min(start + WAVE);
+            let chunks = for_chunks(wave.len(), |range| {
+                let range = start + range.start..start + range.end;
+                chunk(&network, &layers, &aims[range.clone()], &load(range)?)
+            })?;
+            for (parts, lacks) in chunks {
+                missing.extend(lacks);
+                for (layer, (rows, seen)) in layers.iter_mut().zip(parts) {
+                    match &mut layer.held {
+                        Held::Whole { values, .. } => values.extend(rows.into_iter().map(Half::new)),
+                        Held::Factors { gradients, inputs, .. } => {
+                            gradients.extend(rows);
+                            inputs.extend(seen);
+                        }
                     }
                 }
             }
@@ -160,10 +175,10 @@ impl Tangent {
                 system[(i + 1) * n + i] = self.beside[i];
             }
         }
-        let Some(factor) = Cholesky::new(system, n) else { return Ok(None) };
+        let Some(factor) = Cholesky::new(system, n)? else { return Ok(None) };
         let mut share = vec![0.0; n];
         share.iter_mut().take(1).for_each(|first| *first = self.length);
-        factor.solve(&mut share);
+        factor.solve(&mut share)?;
         let mut alpha = vec![0.0; self.basis.first().map_or(0, Vec::len)];
         for (vector, share) in self.basis.iter().zip(share) {
             alpha.iter_mut().zip(vector).for_each(|(a, v)| *a += share * v);
@@ -207,7 +222,7 @@ impl LayerRows {
     fn squares(&self) -> f64 {
         let square = |row: &[f32]| row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
         match &self.held {
-            Held::Whole { values, .. } => square(values),
+            Held::Whole { values, .. } => values.iter().map(|v| v.get() * v.get()).sum(),
             Held::Factors { gradients, outputs, inputs, width } => {
                 let per_sample = gradients.len() / outputs / (inputs.len() / width).max(1);
                 let seen = |r: usize| square(&inputs[r / per_sample.max(1) * width..][..*width]);
@@ -225,8 +240,8 @@ impl LayerRows {
                     .zip(v.par_chunks(TILE))
                     .map(|(rows, v)| {
                         let mut sum = vec![0.0; *params];
-                        for (row, &a) in rows.chunks_exact(*params).zip(v) {
-                            sum.iter_mut().zip(row).for_each(|(s, &d)| *s += a * f64::from(d));
+                        for (rows, v) in rows.chunks(ROWS * params).zip(v.chunks(ROWS)) {
+                            add_rows(&mut sum, rows, v);
                         }
                         sum
                     })
@@ -258,8 +273,7 @@ impl LayerRows {
     fn along(&self, u: &[f64], contrasts: usize) -> Result<Vec<f64>> {
         match &self.held {
             Held::Whole { values, params } => {
-                let product = |row: &[f32]| row.iter().zip(u).map(|(&d, u)| f64::from(d) * u).sum();
-                Ok(values.par_chunks(*params).map(product).collect())
+                Ok(values.par_chunks(ROWS * params).flat_map_iter(|rows| products(rows, u)).collect())
             }
             Held::Factors { gradients, outputs, inputs, width } => {
                 let (samples, features) = (inputs.len() / width, width - 1);

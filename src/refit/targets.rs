@@ -165,7 +165,7 @@ pub(super) fn chain(graph: &Graph, affines: &[NodeId], channels: usize) -> (Vec<
 }
 
 /// `channels` of a tensor at a layer's positions.
-fn at_positions(layer: &Layer, unit: &Unit, tensor: &Batch<f32>, channels: &[u32]) -> Values {
+pub(super) fn at_positions(layer: &Layer, unit: &Unit, tensor: &Batch<f32>, channels: &[u32]) -> Values {
     let mut values = Vec::new();
     for s in 0..tensor.n {
         for k in 0..layer.positions {

@@ -12,6 +12,10 @@
 //! As scores are not linear in the weights this is repeated: Gauss and Newton's method, with Levenberg's ridge. λ and how
 //! often are chosen by the divergence from the source on samples held out from both fits; the final fit takes all
 //! samples. Labels are not looked at. Layers that the cut left whole and exact do not change.
+//!
+//! The rows are few against the weights, so samples are also seen in ways that the source does not mind: mirrored, moved.
+//! What the source says of such a copy is known as well as of the sample itself. Where not all rows fit into memory, each
+//! step takes other ones.
 
 use std::ops::Range;
 
@@ -19,14 +23,14 @@ use crate::assemble::Assembled;
 use crate::diag::Result;
 use crate::exec::{Batch, Network, for_chunks};
 use crate::ir::{Graph, NodeId};
-use crate::refit::Inputs;
 use crate::refit::tangent::{Aim, Tangent, usable};
+use crate::refit::{Inputs, Views};
 
 /// Candidate ridges, in units of the mean diagonal.
 const RIDGES: [f64; 6] = [1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0];
 
 /// Most steps.
-const STEPS: usize = 6;
+const STEPS: usize = 12;
 
 /// Samples by their index modulo this are held out to choose ridges and steps.
 const FOLDS: usize = 4;
@@ -45,12 +49,15 @@ pub(super) struct Joint<'a> {
     pub(super) source: &'a Graph,
     pub(super) small: &'a Assembled,
     pub(super) samples: usize,
+    pub(super) views: Views,
     pub(super) inputs: Inputs<'a>,
     /// The layers that may change.
     pub(super) layers: &'a [NodeId],
 }
 
 /// A network that was fitted to some samples only, and the others.
+///
+/// Copies of a sample that are seen otherwise go by numbers of their own: copy `k` of sample `i` is `k · samples + i`.
 struct Fold {
     graph: Graph,
     fit: Vec<usize>,
@@ -66,15 +73,16 @@ impl Joint<'_> {
         if classes.len() < 2 || samples < FOLDS || self.layers.is_empty() {
             return Ok(graph);
         }
-        let all: Vec<usize> = (0..samples).collect();
+        let all: Vec<usize> = (0..samples * self.views.copies(samples)).collect();
         let teacher = self.scores(source, &all, &classes)?;
         let mut folds = Vec::new();
         for fold in (0..FOLDS).step_by(if samples / FOLDS < FEW { 1 } else { 2 }) {
-            let (judged, fit): (Vec<usize>, Vec<usize>) = all.iter().partition(|&&i| i % FOLDS == fold);
-            folds.push(Fold { graph: on_some(&fit)?, fit, judged });
+            let (judged, plain): (Vec<usize>, Vec<usize>) = (0..samples).partition(|&i| i % FOLDS == fold);
+            let fit = all.iter().copied().filter(|i| i % samples % FOLDS != fold).collect();
+            folds.push(Fold { graph: on_some(&plain)?, fit, judged });
         }
-        for ridge in self.ridges(folds, &teacher)? {
-            let Some(next) = self.tangent(&graph, &all, &teacher)?.step(&graph, ridge)? else { break };
+        for (step, ridge) in self.ridges(folds, &teacher)?.into_iter().enumerate() {
+            let Some(next) = self.tangent(&graph, &all, &teacher, step)?.step(&graph, ridge)? else { break };
             graph = next;
         }
         Ok(graph)
@@ -91,7 +99,7 @@ impl Joint<'_> {
             let mut losses = [0.0; RIDGES.len()];
             let mut steps: Vec<Vec<Option<Graph>>> = Vec::new();
             for fold in &folds {
-                let tangent = self.tangent(&fold.graph, &fold.fit, teacher)?;
+                let tangent = self.tangent(&fold.graph, &fold.fit, teacher, ridges.len())?;
                 let mut nexts = Vec::new();
                 for (sum, &ridge) in losses.iter_mut().zip(&RIDGES) {
                     let next = tangent.step(&fold.graph, ridge)?;
@@ -116,13 +124,14 @@ impl Joint<'_> {
         Ok(ridges)
     }
 
-    fn tangent(&self, graph: &Graph, samples: &[usize], teacher: &[Vec<f64>]) -> Result<Tangent> {
+    /// The system of step `step`, on as many of `samples` as its derivatives may take memory for.
+    fn tangent(&self, graph: &Graph, samples: &[usize], teacher: &[Vec<f64>], step: usize) -> Result<Tangent> {
         let rivals = teacher.first().map_or(0, Vec::len).min(RIVALS);
         let n = usable(graph, self.layers, samples.len(), rivals.saturating_sub(1));
-        let used: Vec<usize> = (0..n).map(|i| samples[i * samples.len() / n]).collect();
+        let used: Vec<usize> = (0..n).map(|i| samples[(i * samples.len() / n + step) % samples.len()]).collect();
         let aims: Vec<Aim<'_>> =
             used.iter().map(|&i| Aim { teacher: &teacher[i], contrasts: contrasts(&teacher[i]) }).collect();
-        let load = |range: Range<usize>| gathered(self.inputs, &used[range]);
+        let load = |range: Range<usize>| self.seen(&used[range]);
         Tangent::new(graph, self.layers, &aims, &load)
     }
 
@@ -130,12 +139,23 @@ impl Joint<'_> {
     fn scores(&self, graph: &Graph, samples: &[usize], classes: &[usize]) -> Result<Vec<Vec<f64>>> {
         let network = Network::<f32>::new(graph)?;
         let rows = for_chunks(samples.len(), |range| {
-            let acts = network.forward(&gathered(self.inputs, &samples[range])?)?;
+            let acts = network.forward(&self.seen(&samples[range])?)?;
             let z = acts.get(graph.logits());
             let row = |s: usize| classes.iter().map(|&c| f64::from(z.plane(c, s)[0])).collect();
             Ok((0..z.n).map(row).collect::<Vec<Vec<f64>>>())
         })?;
         Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// Some samples or copies of them as one batch.
+    fn seen(&self, chosen: &[usize]) -> Result<Batch<f32>> {
+        let one = |&i: &usize| {
+            let sample = i % self.samples;
+            let mut batch = (self.inputs)(sample..sample + 1)?;
+            self.views.view(i / self.samples, sample).apply(&mut batch);
+            Ok(batch)
+        };
+        side_by_side(&chosen.iter().map(one).collect::<Result<Vec<_>>>()?)
     }
 
     /// Sum over samples of the Kullback-Leibler divergence from the source's probabilities, in nats.
@@ -148,10 +168,14 @@ impl Joint<'_> {
 
 /// Some samples, which need not follow each other, as one batch.
 pub(super) fn gathered(inputs: Inputs<'_>, samples: &[usize]) -> Result<Batch<f32>> {
-    let parts: Vec<Batch<f32>> = samples.iter().map(|&i| inputs(i..i + 1)).collect::<Result<_>>()?;
+    side_by_side(&samples.iter().map(|&i| inputs(i..i + 1)).collect::<Result<Vec<_>>>()?)
+}
+
+/// Batches of one sample each, one at least, as one batch.
+fn side_by_side(parts: &[Batch<f32>]) -> Result<Batch<f32>> {
     let shape = parts[0].shape;
     let data = (0..shape.c).flat_map(|c| parts.iter().flat_map(move |p| p.channel(c).iter().copied())).collect();
-    Batch::new(shape, samples.len(), data)
+    Batch::new(shape, parts.len(), data)
 }
 
 /// Kullback-Leibler divergence of two rows of scores, in nats.

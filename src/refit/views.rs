@@ -1,7 +1,8 @@
 //! The same samples seen otherwise: mirrored, or moved by a little.
 //!
-//! A network that does not care which way things face, or where exactly they stand, can be fitted to what it makes of
-//! such copies as well: wide dense layers, which see each sample once, have several times the rows then.
+//! A network that does not care which way things face, or where exactly they stand, can be fitted to what its source makes
+//! of such copies as well. The fit of all layers to the scores takes each sample for a row or a few; it has
+//! several times the rows then.
 
 use crate::exec::Batch;
 
@@ -15,7 +16,7 @@ pub struct Views {
 }
 
 /// Samples and copies together at most, unless there are more samples; few samples are seen in more ways.
-const ENOUGH: usize = 1_900;
+const ENOUGH: usize = 4_000;
 
 /// Copies of a sample at most, itself included.
 const COPIES: usize = 6;
@@ -29,19 +30,19 @@ const WAYS: [[i8; 2]; 8] = [[1, 0], [0, 1], [-1, 0], [0, -1], [1, 1], [-1, -1], 
 impl Views {
     /// Copies of every one of `samples` samples, itself included.
     pub(super) fn copies(self, samples: usize) -> usize {
+        let enough = (ENOUGH / samples.max(1)).max(1);
         match (self.mirror, self.shift) {
             (false, false) => 1,
-            (true, false) => 2,
-            (_, true) => (ENOUGH / samples.max(1)).clamp(2, COPIES),
+            (true, false) => enough.min(2),
+            (_, true) => enough.min(COPIES),
         }
     }
 
-    /// How copy `copy` of the samples of chunk `chunk` looks; copy 0 is as it is.
-    pub(super) fn view(self, copy: usize, chunk: usize) -> View {
+    /// How copy `copy` of sample `sample` looks; copy 0 is as it is.
+    pub(super) fn view(self, copy: usize, sample: usize) -> View {
         let mirrored = self.mirror && copy % 2 == 1;
         let moved = self.shift && copy > usize::from(self.mirror);
-        let way = if moved { WAYS[(chunk + 3 * copy) % WAYS.len()] } else { [0, 0] };
-        View { mirrored, way, number: copy as u8 }
+        View { mirrored, way: if moved { WAYS[(sample + 3 * copy) % WAYS.len()] } else { [0, 0] } }
     }
 }
 
@@ -52,17 +53,15 @@ pub struct View {
     pub mirrored: bool,
     /// Directions in which the picture is moved: −1, 0 or 1 times the reach.
     pub way: [i8; 2],
-    /// Tells copies of a sample apart.
-    pub(super) number: u8,
 }
 
 impl View {
     /// Columns reversed.
-    pub const MIRRORED: Self = Self { mirrored: true, way: [0, 0], number: 0 };
+    pub const MIRRORED: Self = Self { mirrored: true, way: [0, 0] };
 
     /// Moved in direction `number % 8`.
     pub fn moved(number: usize) -> Self {
-        Self { mirrored: false, way: WAYS[number % WAYS.len()], number: 0 }
+        Self { mirrored: false, way: WAYS[number % WAYS.len()] }
     }
 
     /// How far a side of `size` is moved.
@@ -121,7 +120,7 @@ mod tests {
     #[test]
     fn few_samples_are_seen_in_more_ways_and_the_first_is_plain() {
         let both = Views { mirror: true, shift: true };
-        assert_eq!((both.copies(50), both.copies(600), both.copies(5000)), (6, 3, 2));
+        assert_eq!([50, 600, 1500, 5000].map(|n| both.copies(n)), [6, 6, 2, 1]);
         assert_eq!(Views::default().copies(50), 1);
         for views in [both, Views { mirror: false, shift: true }, Views { mirror: true, shift: false }] {
             assert_eq!(views.view(0, 7), View::default());

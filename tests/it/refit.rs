@@ -30,7 +30,8 @@ fn refit_random(graph: &Graph, small: &Assembled, samples: usize) -> Refitted {
 
 fn refit_random_by(graph: &Graph, small: &Assembled, samples: usize, together: bool) -> Refitted {
     let shape = graph.shape(graph.input());
-    let options = RefitOptions { together, ..RefitOptions::default() };
+    let views = Views { mirror: true, shift: true };
+    let options = RefitOptions { together, views, ..RefitOptions::default() };
     refit(graph, small, samples, &|range| Ok(random_inputs(shape, range)), &options).expect("fits")
 }
 
@@ -389,20 +390,18 @@ fn refit_figures() {
             let small = study.cut(ratio);
             let sliced = study.accuracy(&small.graph, &places);
             let share = small.graph.macs() as f64 / study.graph.macs() as f64;
-            for views in [Views::default()] {
-                let start = Instant::now();
-                let fitted = study.refit(&small, &RefitOptions { views, ..RefitOptions::default() });
-                let seconds = start.elapsed().as_secs_f64();
-                let accuracy = study.accuracy(&fitted.graph, &places);
+            let start = Instant::now();
+            let fitted = study.refit(&small, &RefitOptions::default());
+            let seconds = start.elapsed().as_secs_f64();
+            let accuracy = study.accuracy(&fitted.graph, &places);
+            eprintln!(
+                "{name} {tokens:?} keep {ratio} ({share:.3} of MACs): masked {masked:.4} sliced {sliced:.4} refit {accuracy:.4} in {seconds:.1} s"
+            );
+            for layer in &fitted.layers {
                 eprintln!(
-                    "{name} {tokens:?} keep {ratio} ({share:.3} of MACs) {views:?}: masked {masked:.4} sliced {sliced:.4} refit {accuracy:.4} in {seconds:.1} s"
+                    "    {:40} λ {:7.0e} rows {:6} error {:.4} -> {:.4}",
+                    layer.name, layer.ridge, layer.rows, layer.error_sliced, layer.error
                 );
-                for layer in &fitted.layers {
-                    eprintln!(
-                        "    {:40} λ {:7.0e} rows {:6} error {:.4} -> {:.4}",
-                        layer.name, layer.ridge, layer.rows, layer.error_sliced, layer.error
-                    );
-                }
             }
         }
     }
