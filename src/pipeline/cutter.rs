@@ -23,7 +23,9 @@ const RATIOS: usize = 128;
 /// How carefully to fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// To compare sizes, with few samples.
+    /// To compare sizes: every layer on its own.
+    Rough,
+    /// Layer by layer, with few samples.
     Quick,
     /// To judge: layer by layer, with care.
     Full,
@@ -160,13 +162,15 @@ impl<'a> Cutter<'a> {
         assemble(&self.source.graph, &self.source.groups, route, self.classes)
     }
 
-    /// The small network, fitted (if refit is wanted) on the calibration samples `fit`.
+    /// The small network, fitted (if refit is wanted) on the calibration samples `fit`; where rough fits are not possible,
+    /// by a quick one instead.
     pub(crate) fn fitted(&self, route: &route::Route, fit: &[usize], effort: Effort) -> Result<Graph> {
-        let fit = if effort == Effort::Quick { thinned(fit, QUICK_SAMPLES) } else { fit.to_vec() };
+        let quick = matches!(effort, Effort::Rough | Effort::Quick);
+        let fit = if quick { thinned(fit, QUICK_SAMPLES) } else { fit.to_vec() };
         self.fitted_to(route, self.source.calibration()?, &fit, effort)
     }
 
-    /// Sums of the source on the calibration samples `fit`, for fits that compare sizes; `None` where there is nothing
+    /// Sums of the source on the calibration samples `fit`, for rough fits; `None` where there is nothing
     /// to fit, or where they would take too much memory.
     pub(crate) fn independent(&self, fit: &[usize]) -> Result<Option<Independent<'a>>> {
         let Source { graph, case, .. } = self.source;
@@ -201,7 +205,7 @@ impl<'a> Cutter<'a> {
         let options = RefitOptions {
             seed: self.seed,
             views: self.views,
-            quick: effort == Effort::Quick,
+            quick: matches!(effort, Effort::Rough | Effort::Quick),
             together: effort == Effort::Last && self.together,
             device: self.source.device,
         };

@@ -37,14 +37,14 @@ struct Fold<'a> {
     truth: Vec<usize>,
     /// Log-probabilities of the wanted classes, masked.
     teacher: Vec<Vec<f64>>,
-    /// What quick fits on `fit` start from, once there is one.
+    /// What rough fits on `fit` start from, once there is one.
     sums: OnceCell<Option<Independent<'a>>>,
 }
 
 impl<'a> Fold<'a> {
     /// A network of these channels, fitted on `fit`.
     fn fitted(&self, cutter: &Cutter<'a>, route: &Route, effort: Effort) -> Result<Graph> {
-        if effort == Effort::Quick {
+        if effort == Effort::Rough {
             if self.sums.get().is_none() {
                 let sums = cutter.independent(&self.fit)?;
                 self.sums.get_or_init(|| sums);

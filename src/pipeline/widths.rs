@@ -1,12 +1,10 @@
 //! Chooses how many channels each group keeps, within the user's limits.
 
-use std::cell::RefCell;
-
 use crate::assemble::may_vanish;
 use crate::diag::{Diag, Result};
 use crate::ir::groups::{Group, GroupKind};
 use crate::pipeline::Progress;
-use crate::pipeline::cutter::{Cutter, Effort};
+use crate::pipeline::cutter::{self, Cutter, Effort};
 use crate::pipeline::judge::{Judge, Verdict};
 use crate::pipeline::meter::{Meter, infeasible};
 use crate::pipeline::route::Wanted;
@@ -20,9 +18,12 @@ const DEFAULT_DROP: f64 = 1.0;
 /// (`dscnn_kws` Up,Down,Stop, `dscnn_emnist` I,J,L) of what their loss on calibration samples let expect.
 const RESERVE: f64 = 0.5;
 
-/// A path goes on to networks that lose this many times what is allowed: it is found by quick fits, and careful ones
-/// lose less.
-const BEYOND: f64 = 3.0;
+/// A path goes on to networks that lose this many times what is expected to be allowed: it is found by rough fits, and
+/// careful ones lose less.
+const BEYOND: f64 = 6.0;
+
+/// Networks of a path that tell what a nat costs.
+const PRICED: usize = 12;
 
 /// The widths to keep (per group) and how they were found.
 ///
@@ -141,22 +142,26 @@ impl Search<'_> {
     /// The smallest network expected to lose at most `drop` (a fraction) of accuracy, and the accuracy per nat that
     /// the expectation is made with.
     fn within_drop(&self, drop: f64) -> Result<(Found, Tried, f64)> {
-        let seen = RefCell::new(Vec::new());
-        let allowed = || drop * (1.0 - RESERVE) / search::drop_per_nat(&seen.borrow());
+        let allowed = |seen: &[Seen]| drop * (1.0 - RESERVE) / search::drop_per_nat(seen);
+        let far = BEYOND * allowed(&[]);
         let path = search::descend(
             self.choices,
             |widths| possible(self.cutter.sliced(widths).map(|graph| graph.macs())),
-            |widths| {
-                let verdict = self.judge.verdict(widths, Effort::Quick)?;
-                seen.borrow_mut().push(self.seen(verdict));
-                Ok(verdict.loss)
-            },
-            |step| step.loss > BEYOND * allowed(),
+            |widths| Ok(self.judge.verdict(widths, Effort::Rough)?.loss),
+            |step| step.loss > far,
         )?;
+        // What a nat costs is told by networks that are fitted like the one to keep, if with less care: layers that were
+        // fitted on their own turn more answers for the same divergence.
+        let mut seen = Vec::new();
+        for step in cutter::thinned(&(1..path.len()).collect::<Vec<usize>>(), PRICED) {
+            let verdict = self.judge.verdict(&path[step].widths, Effort::Quick)?;
+            seen.push(Seen { loss: verdict.loss, drop: self.judge.base - verdict.accuracy });
+        }
+        let per_nat = search::drop_per_nat(&seen);
         let rough: Vec<f64> = path.iter().map(|step| step.loss).collect();
         let mut tried = Tried::new();
         let mut verdicts = vec![None; path.len()];
-        let at = search::smallest_within(&rough, allowed(), |i| {
+        let at = search::smallest_within(&rough, allowed(&seen), |i| {
             let verdict = self.look(&path[i].widths, &mut tried)?;
             verdicts[i] = Some(verdict);
             Ok(upper(verdict))
@@ -168,19 +173,14 @@ impl Search<'_> {
         };
         let limit = self.cutter.sliced(&widths)?.macs();
         let mut found = Found { widths, verdict };
-        // One ratio for all groups is sometimes better, as the path is found by quick fits.
+        // One ratio for all groups is sometimes better, as the path is found by rough fits.
         if let Some(widths) = self.cutter.widest_uniform(|widths| Ok(self.cutter.sliced(widths)?.macs() <= limit))? {
             let verdict = self.look(&widths, &mut tried)?;
             if verdict.loss < found.verdict.loss {
                 found = Found { widths, verdict };
             }
         }
-        let per_nat = search::drop_per_nat(&seen.borrow());
         Ok((found, tried, per_nat))
-    }
-
-    fn seen(&self, verdict: Verdict) -> Seen {
-        Seen { loss: verdict.loss, drop: self.judge.base - verdict.accuracy }
     }
 
     /// The network within the limits that loses least, of three: the path's last, widened, one ratio for all, and one
@@ -189,7 +189,7 @@ impl Search<'_> {
         let path = search::descend(
             self.choices,
             |widths| possible(self.meter.cost(widths)),
-            |widths| Ok(self.judge.verdict(widths, Effort::Quick)?.loss),
+            |widths| Ok(self.judge.verdict(widths, Effort::Rough)?.loss),
             |step| self.meter.fits(&step.widths).unwrap_or(true),
         )?;
         let last = &path[path.len() - 1];
