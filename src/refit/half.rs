@@ -110,7 +110,8 @@ mod tests {
         }
         assert!(Half::new(f32::NAN).get().is_nan() && Half::new(f32::INFINITY).get().is_infinite());
         // Ties go to even: 1 + 1/256 lies between 1 and 1 + 1/128.
-        assert_eq!([1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0].map(|v| Half::new(v).get()), [1.0, 1.0 + 1.0 / 64.0]);
+        assert_eq!(Half::new(1.0 + 1.0 / 256.0), Half::new(1.0));
+        assert_eq!(Half::new(1.0 + 3.0 / 256.0), Half::new(1.0 + 1.0 / 64.0));
     }
 
     #[test]

@@ -79,7 +79,9 @@ impl<'a> Independent<'a> {
         if plan.iter().map(|layer| sums.wants(layer.node)).sum::<usize>() > BYTES {
             return Ok(None);
         }
-        plan.iter().for_each(|layer| sums.open(layer.node));
+        for layer in &plan {
+            sums.open(layer.node);
+        }
         let network = Network::<f32>::new(source)?;
         let unit = |at: usize| Unit { range: at..samples.min(at + BATCH) };
         let units: Vec<Unit> = (0..samples).step_by(BATCH).map(unit).collect();

@@ -100,7 +100,8 @@ fn of_chain(graph: &Graph, keep: &[usize]) -> Assembled {
     let mut masks = Route::whole(&groups).keep;
     let first = groups.groups.iter().position(|g| g.channels == 8).expect("the first group");
     masks[first] = (0..8).map(|c| keep.contains(&c)).collect();
-    assemble(graph, &groups, &Route::from_masks(&groups, masks).unwrap(), &[0, 1, 2]).unwrap()
+    let route = Route::from_masks(&groups, masks).expect("masks of the graph");
+    assemble(graph, &groups, &route, &[0, 1, 2]).expect("some channels are left")
 }
 
 #[test]
