@@ -17,7 +17,8 @@ use crate::study::{self, Budget, Contender, Split, StudyOptions, Weights};
     (relevance analysis); max or mean over the set's classes; ratio (one for all groups) or search (a width for each\n\
     group); cover (FRAT: channels by what they stand for among the others) or scores; together (all layers fitted\n\
     together in the end) or layers (one after the other only); views (that fit sees samples mirrored and moved too,\n\
-    where the source does not mind) or no-views; train (the last refit sees training samples too). An interrupted study goes on where it stopped."
+    where the source does not mind) or no-views; train (the last refit sees training samples too).\n\
+    An interrupted study goes on where it stopped."
 )]
 pub struct Cmd {
     /// Case files

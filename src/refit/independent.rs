@@ -25,7 +25,6 @@ use crate::refit::moments::{Part, Sums};
 use crate::refit::patches::{FOLDS, Layer, Rows, Unit};
 use crate::refit::solve::{best_of, ridge_errors, weights_at};
 use crate::refit::stand_in::{self, ChannelSums, is_stand_in, sum_of};
-use crate::refit::stream::load;
 use crate::refit::targets::{Target, at_positions};
 use crate::refit::{Inputs, RIDGES, replace};
 
@@ -86,7 +85,7 @@ impl<'a> Independent<'a> {
         let unit = |at: usize| Unit { range: at..samples.min(at + BATCH) };
         let units: Vec<Unit> = (0..samples).step_by(BATCH).map(unit).collect();
         for wave in units.chunks(rayon::current_num_threads()) {
-            let run = |unit: &Unit| network.forward(&load(unit, inputs)?);
+            let run = |unit: &Unit| network.forward(&inputs(unit.range.clone())?);
             let acts: Vec<Result<Activations<f32>>> = wave.par_iter().map(run).collect();
             for (unit, acts) in wave.iter().zip(acts) {
                 let acts = acts?;

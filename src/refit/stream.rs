@@ -7,7 +7,7 @@ use crate::diag::Result;
 use crate::exec::{Batch, run_node};
 use crate::ir::{Graph, NodeId};
 use crate::refit::Inputs;
-use crate::refit::patches::{Plan, Unit};
+use crate::refit::patches::Plan;
 
 /// One node's tensors, one per unit.
 pub(super) enum Tensors {
@@ -27,10 +27,10 @@ impl Stream {
     /// Starts with the inputs.
     pub(super) fn new(plan: &Plan, inputs: Inputs<'_>, place: Place) -> Result<Self> {
         let tensors = if place == Place::Host {
-            let units: Vec<Result<Batch<f32>>> = plan.units.par_iter().map(|unit| load(unit, inputs)).collect();
+            let units: Vec<Result<Batch<f32>>> = plan.units.par_iter().map(|unit| inputs(unit.range.clone())).collect();
             Tensors::Host(units.into_iter().collect::<Result<_>>()?)
         } else {
-            let units = plan.units.iter().map(|unit| Values::load(load(unit, inputs)?, place));
+            let units = plan.units.iter().map(|unit| Values::load(inputs(unit.range.clone())?, place));
             Tensors::Device(units.collect::<Result<_>>()?)
         };
         Ok(Self { tensors: vec![tensors], place })
@@ -82,9 +82,4 @@ impl Tensors {
             Self::Device(units) => units,
         }
     }
-}
-
-/// One unit's inputs.
-pub(super) fn load(unit: &Unit, inputs: Inputs<'_>) -> Result<Batch<f32>> {
-    inputs(unit.range.clone())
 }

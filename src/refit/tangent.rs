@@ -7,22 +7,23 @@
 
 use std::ops::Range;
 
+use half::bf16;
 use rayon::prelude::*;
 
 use crate::diag::Result;
 use crate::exec::{Batch, CHUNK, Matrix, Network, Want, for_chunks, matmul, node_params};
 use crate::ir::op::Op;
 use crate::ir::{Graph, NodeId};
+use crate::refit::bf16::{ROWS, add_rows, products, wide};
 use crate::refit::cholesky::{Cholesky, dot};
-use crate::refit::half::{Half, ROWS, add_rows, products};
 
 /// Rows of one tile of a sum: fixed, so that sums do not depend on the thread count.
 const TILE: usize = 64;
 
-/// Derivatives held at once at most; more samples than fit are left out evenly.
+/// Derivatives held at once at most (480 MB); more samples than fit are left out evenly.
 const DERIVATIVES: usize = 240_000_000;
 
-/// Samples whose derivatives are taken in one go, before they are put away in half precision.
+/// Samples whose derivatives are taken in one go, before they are put away in bfloat16.
 const WAVE: usize = 8 * CHUNK;
 
 /// Dimensions of the Krylov space that systems are solved in.
@@ -41,7 +42,7 @@ struct LayerRows {
 
 enum Held {
     /// `[rows, weights and biases]`.
-    Whole { values: Vec<Half>, params: usize },
+    Whole { values: Vec<bf16>, params: usize },
     /// Gradients of the result `[rows, outputs]` and inputs with a one behind `[samples, inputs + 1]`.
     Factors { gradients: Vec<f32>, outputs: usize, inputs: Vec<f32>, width: usize },
 }
@@ -106,7 +107,7 @@ impl Tangent {
                 missing.extend(lacks);
                 for (layer, (rows, seen)) in layers.iter_mut().zip(parts) {
                     match &mut layer.held {
-                        Held::Whole { values, .. } => values.extend(rows.into_iter().map(Half::new)),
+                        Held::Whole { values, .. } => values.extend(rows.into_iter().map(bf16::from_f32)),
                         Held::Factors { gradients, inputs, .. } => {
                             gradients.extend(rows);
                             inputs.extend(seen);
@@ -222,7 +223,7 @@ impl LayerRows {
     fn squares(&self) -> f64 {
         let square = |row: &[f32]| row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
         match &self.held {
-            Held::Whole { values, .. } => values.iter().map(|v| v.get() * v.get()).sum(),
+            Held::Whole { values, .. } => values.iter().map(|&v| wide(v) * wide(v)).sum(),
             Held::Factors { gradients, outputs, inputs, width } => {
                 let per_sample = gradients.len() / outputs / (inputs.len() / width).max(1);
                 let seen = |r: usize| square(&inputs[r / per_sample.max(1) * width..][..*width]);

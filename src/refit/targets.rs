@@ -12,7 +12,7 @@ use crate::ir::op::{Affine, Op};
 use crate::ir::{Graph, NodeId};
 use crate::refit::Inputs;
 use crate::refit::patches::{Aim, Layer, Plan, Rows, Unit};
-use crate::refit::stream::{Stream, Tensors, load};
+use crate::refit::stream::{Stream, Tensors};
 
 /// Smallest scale of an affine map, relative to its largest, that a target is divided by.
 const LEAST_SCALE: f32 = 1e-3;
@@ -47,7 +47,7 @@ pub(super) fn collect(
         None => {
             let network = Network::<f32>::new(source)?;
             let unit = |unit: &Unit| {
-                let acts = network.forward(&load(unit, inputs)?)?;
+                let acts = network.forward(&inputs(unit.range.clone())?)?;
                 aims(plan, |layer, id| {
                     Ok(origin(id)
                         .map_or_else(Vec::new, |(from, channels)| at_positions(layer, unit, acts.get(from), channels)))
@@ -58,7 +58,7 @@ pub(super) fn collect(
         }
         Some(network) => {
             let unit = |unit: &Unit| {
-                let all = load(unit, inputs)?;
+                let all = inputs(unit.range.clone())?;
                 let parts = network.in_batches(unit.range.len(), |samples| {
                     let acts = network.forward(select(&all, samples.clone())?)?;
                     aims(plan, |layer, id| {

@@ -30,7 +30,7 @@ const SMALL: f64 = 0.1;
 /// Networks of a path measured with care at most.
 const LOOKS: usize = 5;
 
-/// What a careful measurement is of a rough one, before one was made.
+/// What a careful measurement is of a rough one, before one was made: 0.44 to 0.65 in six looks at `cnn_fmnist`.
 const CARE: f64 = 0.6;
 
 /// Looks that trust the path's own losses; after these the path is halved.
