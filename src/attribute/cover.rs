@@ -109,7 +109,7 @@ fn places_of(groups: &Groups, group: usize, point: NodeId) -> Vec<usize> {
 /// `X · Xᵀ` of `[channels, n]`.
 fn square(x: Vec<f32>, channels: usize, n: usize) -> Result<Vec<f64>> {
     let x = Matrix::new(x, channels, n)?;
-    matmul(&x, &x.t()?)?.read(|values| values.iter().map(|&v| f64::from(v)).collect())
+    Ok(matmul(&x, &x.t())?.into_vec().into_iter().map(f64::from).collect())
 }
 
 impl Sums {

@@ -30,7 +30,6 @@
 //! the channels on 600 images: `vgg_cifar` 91.3 % without and 91.8 % with it; at a quarter 80.2 and 82.5 %.
 
 mod bf16;
-mod cholesky;
 mod independent;
 mod moments;
 mod on_device;

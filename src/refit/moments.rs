@@ -175,7 +175,7 @@ pub(super) fn retarget(
             .map(|g| {
                 let columns = Matrix::new(rows.gather(op, x, &rows_here, g * f..(g + 1) * f), rows_here.len(), f)?;
                 let filters = weight[g * q * f..(g + 1) * q * f].iter().map(|&w| f64::from(w)).collect();
-                let fit = matmul(&columns, &Matrix::new(filters, q, f)?.t()?)?.to_vec()?;
+                let fit = matmul(&columns, &Matrix::new(filters, q, f)?.t())?.into_vec();
                 let mut values = part.targets(outputs, g * q..(g + 1) * q);
                 let mut totals = vec![0.0; q];
                 for ((row, fit), at) in values.chunks_exact_mut(q).zip(fit.chunks_exact(q)).zip(&rows_here) {
@@ -189,7 +189,7 @@ pub(super) fn retarget(
                         totals[o] += row[o];
                     }
                 }
-                let cross = matmul(&Matrix::new(values, rows_here.len(), q)?.t()?, &columns)?.to_vec()?;
+                let cross = matmul(&Matrix::new(values, rows_here.len(), q)?.t(), &columns)?.into_vec();
                 Ok((cross, totals))
             })
             .collect();
@@ -256,7 +256,7 @@ impl Part<'_> {
             .filter(|&(a, b)| tiles[a].0 == tiles[b].0)
             .collect();
         let products: Vec<Result<Vec<f64>>> =
-            pairs.par_iter().map(|&(a, b)| matmul(&columns[a].t()?, &columns[b])?.to_vec()).collect();
+            pairs.par_iter().map(|&(a, b)| Ok(matmul(&columns[a].t(), &columns[b])?.into_vec())).collect();
         for (&(a, b), product) in pairs.iter().zip(products) {
             let ((g, rows), (_, cols)) = (&tiles[a], &tiles[b]);
             let xx = &mut sums[*g].xx;
@@ -272,8 +272,8 @@ impl Part<'_> {
         let crosses: Vec<Result<(Vec<f64>, Vec<f64>)>> = (0..tiles.len())
             .into_par_iter()
             .map(|a| {
-                let cross = matmul(&targets[tiles[a].0].t()?, &columns[a])?.to_vec()?;
-                Ok((cross, columns[a].read(|x| column_sums(x, tiles[a].1.len()).0)?))
+                let cross = matmul(&targets[tiles[a].0].t(), &columns[a])?.into_vec();
+                Ok((cross, columns[a].read(|x| column_sums(x, tiles[a].1.len()).0)))
             })
             .collect();
         for ((g, tile), cross) in tiles.iter().zip(crosses) {
@@ -284,7 +284,7 @@ impl Part<'_> {
             tile.clone().zip(totals).for_each(|(i, total)| sums[*g].x[i] += total);
         }
         for (sums, target) in sums.iter_mut().zip(&targets) {
-            let (totals, squares) = target.read(|t| column_sums(t, q))?;
+            let (totals, squares) = target.read(|t| column_sums(t, q));
             sums.t.iter_mut().zip(totals).for_each(|(a, b)| *a += b);
             sums.tt.iter_mut().zip(squares).for_each(|(a, b)| *a += b);
             sums.n += n as f64;

@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use crate::diag::Result;
+use crate::exec::{Cholesky, dot};
 use crate::exec::{Matrix, matmul};
 use crate::ir::Graph;
 use crate::ir::op::Op;
-use crate::refit::cholesky::{Cholesky, dot};
 use crate::refit::moments::{Moments, Problem, Sums, retarget};
 use crate::refit::patches::FOLDS;
 use crate::refit::targets::chain;
@@ -136,7 +136,7 @@ fn means(sums: &Sums) -> (Vec<f64>, Vec<f64>) {
 fn missing(sums: &Sums, sliced: &[f64]) -> Result<Vec<f64>> {
     let covered =
         matmul(&Matrix::new(sliced.to_vec(), sums.q, sums.f)?, &Matrix::new(sums.xx.clone(), sums.f, sums.f)?)?;
-    covered.read(|covered| sums.tx.iter().zip(covered).map(|(t, c)| t - c).collect())
+    Ok(sums.tx.iter().zip(covered.into_vec()).map(|(t, c)| t - c).collect())
 }
 
 /// Weights `[q, f]` for centred sums; `None` if the system is too close to singular for this ridge.
@@ -159,14 +159,13 @@ fn solve(sums: &Sums, sliced: &[f64], missing: &[f64], ridge: f64) -> Result<Opt
 /// Σ (w·x − t)² from the sums; `spread` is their `XᵀX`.
 fn squared_error(sums: &Sums, spread: &Matrix<f64>, weights: &[f64]) -> Result<f64> {
     let filters = Matrix::new(weights.to_vec(), sums.q, sums.f)?;
-    matmul(&filters, spread)?.read(|covered| {
-        let mut total = 0.0;
-        for (o, (w, covered)) in weights.chunks_exact(sums.f).zip(covered.chunks_exact(sums.f)).enumerate() {
-            let cross = &sums.tx[o * sums.f..(o + 1) * sums.f];
-            total += (dot(w, covered) - 2.0 * dot(w, cross) + sums.tt[o]).max(0.0);
-        }
-        total
-    })
+    let covered = matmul(&filters, spread)?.into_vec();
+    let mut total = 0.0;
+    for (o, (w, covered)) in weights.chunks_exact(sums.f).zip(covered.chunks_exact(sums.f)).enumerate() {
+        let cross = &sums.tx[o * sums.f..(o + 1) * sums.f];
+        total += (dot(w, covered) - 2.0 * dot(w, cross) + sums.tt[o]).max(0.0);
+    }
+    Ok(total)
 }
 
 /// The weights of all groups for all rows, and the biases that go with them.

@@ -12,10 +12,10 @@ use rayon::prelude::*;
 
 use crate::diag::Result;
 use crate::exec::{Batch, CHUNK, Matrix, Network, Want, for_chunks, matmul, node_params};
+use crate::exec::{Cholesky, dot};
 use crate::ir::op::Op;
 use crate::ir::{Graph, NodeId};
 use crate::refit::bf16::{ROWS, add_rows, products, wide};
-use crate::refit::cholesky::{Cholesky, dot};
 
 /// Rows of one tile of a sum: fixed, so that sums do not depend on the thread count.
 const TILE: usize = 64;
@@ -261,7 +261,7 @@ impl LayerRows {
                     to.iter_mut().zip(row).for_each(|(m, &g)| *m += a as f32 * g);
                 }
                 let mixed = Matrix::new(mixed, samples, *outputs)?;
-                let change = matmul(&mixed.t()?, &Matrix::new(inputs.clone(), samples, *width)?)?.to_vec()?;
+                let change = matmul(&mixed.t(), &Matrix::new(inputs.clone(), samples, *width)?)?.into_vec();
                 let features = width - 1;
                 let weight = change.chunks_exact(*width).flat_map(|row| &row[..features]);
                 let bias = change.chunks_exact(*width).map(|row| &row[features]);
@@ -282,7 +282,7 @@ impl LayerRows {
                 let columns = weight.chunks_exact(features).zip(bias);
                 let rows = columns.flat_map(|(w, b)| w.iter().chain([b]).map(|&v| v as f32)).collect();
                 let direction = Matrix::new(rows, *outputs, *width)?;
-                let moved = matmul(&Matrix::new(inputs.clone(), samples, *width)?, &direction.t()?)?.to_vec()?;
+                let moved = matmul(&Matrix::new(inputs.clone(), samples, *width)?, &direction.t())?.into_vec();
                 let product = |(r, row): (usize, &[f32])| {
                     let moved = &moved[r / contrasts * outputs..][..*outputs];
                     row.iter().zip(moved).map(|(&g, &m)| f64::from(g) * f64::from(m)).sum()

@@ -84,11 +84,9 @@ pub(super) fn backward_params<T: Float>(conv: &Conv, x: &Batch<T>, grad: &Batch<
         for block in blocks(conv, grad.shape, grad.n) {
             let patches = patches(conv, grad.shape, x, g, block.clone())?;
             let dy = result_rows(conv, grad, g, block)?;
-            matmul(&dy, &patches.t()?)?.read(|part| {
-                for (t, &v) in target.iter_mut().zip(part) {
-                    *t += v;
-                }
-            })?;
+            for (t, v) in target.iter_mut().zip(matmul(&dy, &patches.t())?.into_vec()) {
+                *t += v;
+            }
         }
     }
     Ok(ParamGrad { weight, bias: channel_sums(grad) })

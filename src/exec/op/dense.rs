@@ -6,24 +6,20 @@ use crate::exec::{Batch, Float, Matrix, ParamGrad, matmul};
 use crate::ir::Shape;
 
 pub(super) fn forward<T: Float>(weight: &Matrix<T>, bias: &[T], x: &Batch<T>) -> Result<Batch<T>> {
-    let product = matmul(weight, &as_matrix(x)?)?;
-    let data = product.read(|product| {
-        let mut data = Vec::with_capacity(product.len());
-        for (row, &b) in product.chunks_exact(x.n.max(1)).zip(bias) {
-            data.extend(row.iter().map(|&v| v + b));
-        }
-        data
-    })?;
+    let mut data = matmul(weight, &as_matrix(x)?)?.into_vec();
+    for (row, &b) in data.chunks_exact_mut(x.n.max(1)).zip(bias) {
+        row.iter_mut().for_each(|v| *v += b);
+    }
     Ok(Batch { shape: Shape::vector(bias.len()), n: x.n, data })
 }
 
 pub(super) fn backward<T: Float>(weight: &Matrix<T>, input: Shape, grad: &Batch<T>) -> Result<Batch<T>> {
-    let data = matmul(&weight.t()?, &as_matrix(grad)?)?.to_vec()?;
+    let data = matmul(&weight.t(), &as_matrix(grad)?)?.into_vec();
     Ok(Batch { shape: input, n: grad.n, data })
 }
 
 pub(super) fn backward_params<T: Float>(x: &Batch<T>, grad: &Batch<T>) -> Result<ParamGrad<T>> {
-    let weight = matmul(&as_matrix(grad)?, &as_matrix(x)?.t()?)?.to_vec()?;
+    let weight = matmul(&as_matrix(grad)?, &as_matrix(x)?.t())?.into_vec();
     Ok(ParamGrad { weight, bias: channel_sums(grad) })
 }
 

@@ -6,27 +6,28 @@
 use std::ops::Range;
 
 use crate::diag::Result;
-use crate::exec::{Matrix, matmul};
+use crate::exec::matrix::{Matrix, matmul};
 
 /// Columns of a block: fixed, as results depend on it by rounding.
 const BLOCK: usize = 96;
 
 /// The lower triangle L of A = L·Lᵀ, row-major.
-pub(super) struct Cholesky {
+#[derive(Debug, Clone)]
+pub struct Cholesky {
     n: usize,
     l: Vec<f64>,
 }
 
 impl Cholesky {
     /// Factors the symmetric matrix `a` (`n` rows, row-major); `None` unless it is safely positive definite.
-    pub(super) fn new(mut a: Vec<f64>, n: usize) -> Result<Option<Self>> {
+    pub fn new(mut a: Vec<f64>, n: usize) -> Result<Option<Self>> {
         let diagonal: Vec<f64> = (0..n).map(|i| a[i * n + i]).collect();
         for from in (0..n).step_by(BLOCK) {
             let to = n.min(from + BLOCK);
             if from > 0 {
                 let below = part(&a, n, from..n, 0..from)?;
                 let own = part(&a, n, from..to, 0..from)?;
-                subtract(&mut a, n, from, from, &matmul(&below, &own.t()?)?, to - from)?;
+                subtract(&mut a, n, from, from, matmul(&below, &own.t())?, to - from);
             }
             for i in from..n {
                 let (above, rest) = a.split_at_mut(i * n);
@@ -49,15 +50,15 @@ impl Cholesky {
     }
 
     /// Solves A·x = b in place for every row of `b`, `[rows, n]`.
-    pub(super) fn solve(&self, b: &mut [f64]) -> Result<()> {
+    pub fn solve(&self, b: &mut [f64]) -> Result<()> {
         let (n, l) = (self.n, &self.l);
         let rows = b.len() / n.max(1);
         for from in (0..n).step_by(BLOCK) {
             let to = n.min(from + BLOCK);
             if from > 0 {
                 let known = part(b, n, 0..rows, 0..from)?;
-                let known = matmul(&known, &part(l, n, from..to, 0..from)?.t()?)?;
-                subtract(b, n, 0, from, &known, to - from)?;
+                let known = matmul(&known, &part(l, n, from..to, 0..from)?.t())?;
+                subtract(b, n, 0, from, known, to - from);
             }
             for b in b.chunks_exact_mut(n) {
                 for i in from..to {
@@ -71,7 +72,7 @@ impl Cholesky {
             if to < n {
                 let known = part(b, n, 0..rows, to..n)?;
                 let known = matmul(&known, &part(l, n, to..n, from..to)?)?;
-                subtract(b, n, 0, from, &known, to - from)?;
+                subtract(b, n, 0, from, known, to - from);
             }
             for b in b.chunks_exact_mut(n) {
                 for i in (from..to).rev() {
@@ -93,16 +94,14 @@ fn part(a: &[f64], n: usize, rows: Range<usize>, columns: Range<usize>) -> Resul
 }
 
 /// Takes `product`, of `width` columns, from `a` at a row and column on.
-fn subtract(a: &mut [f64], n: usize, row: usize, column: usize, product: &Matrix<f64>, width: usize) -> Result<()> {
-    product.read(|product| {
-        for (row, product) in a.chunks_exact_mut(n).skip(row).zip(product.chunks_exact(width)) {
-            row[column..column + width].iter_mut().zip(product).for_each(|(a, p)| *a -= p);
-        }
-    })
+fn subtract(a: &mut [f64], n: usize, row: usize, column: usize, product: Matrix<f64>, width: usize) {
+    for (row, product) in a.chunks_exact_mut(n).skip(row).zip(product.into_vec().chunks_exact(width)) {
+        row[column..column + width].iter_mut().zip(product).for_each(|(a, p)| *a -= p);
+    }
 }
 
 /// Dot product over eight running sums: a fixed order that still vectorises.
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (a_eights, b_eights) = (a.chunks_exact(8), b.chunks_exact(8));
     let tail: f64 = a_eights.remainder().iter().zip(b_eights.remainder()).map(|(x, y)| x * y).sum();
