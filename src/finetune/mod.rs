@@ -5,9 +5,11 @@
 //! any thread count; a step is cut into the engine's fixed chunks and their gradients are added in order.
 //!
 //! `loss` measures how wrong scores are, `sgd` takes one step, `schedule` says how long it is, `train` goes
-//! through the samples of a data set, `tune` toward probabilities, such as a teacher's.
+//! through the samples of a data set, `tune` toward probabilities, such as a teacher's, with gradients that
+//! `precondition` has taken the shape of the inputs out of.
 
 mod loss;
+mod precondition;
 mod schedule;
 mod sgd;
 mod train;

@@ -6,6 +6,7 @@ use crate::data::{InputContract, Samples};
 use crate::device::{self, Place};
 use crate::diag::{Diag, Result};
 use crate::exec::{Batch, Float, Network, ParamGrad, Want, for_chunks};
+use crate::finetune::precondition::Preconditioner;
 use crate::finetune::{Loss, cross_entropy};
 use crate::ir::op::Op;
 use crate::ir::{Graph, NodeId};
@@ -22,6 +23,7 @@ pub struct Sgd {
     /// Samples that were found to fit the device at a time.
     fits: usize,
     velocity: Vec<Option<ParamGrad<f32>>>,
+    preconditioner: Option<Preconditioner>,
 }
 
 impl Sgd {
@@ -37,6 +39,7 @@ impl Sgd {
             place: Place::Host,
             fits: usize::MAX,
             velocity: vec![None; graph.nodes.len()],
+            preconditioner: None,
         }
     }
 
@@ -45,6 +48,11 @@ impl Sgd {
     #[must_use]
     pub(super) fn within(self, trust: f64) -> Self {
         Self { trust: Some(trust), ..self }
+    }
+
+    /// From now on takes gradients through `preconditioner`.
+    pub(super) fn precondition(&mut self, preconditioner: Preconditioner) {
+        self.preconditioner = Some(preconditioner);
     }
 
     /// Leaves the layers of these names as they are.
@@ -135,7 +143,10 @@ impl Sgd {
             // An affine on the input says what the device's bytes mean: that is given, not learned.
             let raw = |id: &NodeId| matches!(graph.node(*id).op, Op::Input | Op::Adapt(_));
             let normalisation = matches!(graph.nodes[i].op, Op::Affine(_)) && graph.nodes[i].inputs.iter().all(raw);
-            if let Some(gradient) = gradient.filter(|_| !normalisation && !self.fixed[i]) {
+            if let Some(mut gradient) = gradient.filter(|_| !normalisation && !self.fixed[i]) {
+                if let Some(preconditioner) = &self.preconditioner {
+                    preconditioner.apply(i, &mut gradient)?;
+                }
                 self.update(graph, NodeId(i as u32), &gradient, share, rate as f32);
             }
         }

@@ -9,6 +9,7 @@ use crate::data::{InputContract, Samples};
 use crate::device::{self, Place};
 use crate::diag::{Diag, Result};
 use crate::exec::Batch;
+use crate::finetune::precondition::Preconditioner;
 use crate::finetune::sgd::{Sgd, input};
 use crate::finetune::train::shuffled;
 use crate::finetune::{Options, cosine, soft_cross_entropy};
@@ -56,6 +57,7 @@ pub fn tune(
     let per_epoch = samples.len().div_ceil(batch);
     let (mut sum, mut met) = (0.0, 0);
     for number in 0..options.epochs {
+        sgd.precondition(Preconditioner::new(&graph, contract, samples)?);
         let order = shuffled(samples.len(), &mut rng);
         for (i, indices) in order.chunks(batch).enumerate() {
             let rate = cosine(options.rate, number * per_epoch + i, options.epochs * per_epoch);

@@ -184,8 +184,13 @@ impl<'a> Cutter<'a> {
 
     /// The network to keep: fitted with care, on all that there is to fit to besides the calibration samples `fit`.
     pub(crate) fn finished(&self, route: &route::Route, fit: &[usize]) -> Result<Graph> {
+        self.finished_with(route, fit, self.more.as_ref())
+    }
+
+    /// The same with `more` besides the calibration samples `fit`.
+    pub(crate) fn finished_with(&self, route: &route::Route, fit: &[usize], more: Option<&Samples>) -> Result<Graph> {
         let calibration = self.source.calibration()?;
-        let Some(more) = &self.more else {
+        let Some(more) = more else {
             return self.fitted_to(route, calibration, fit, Effort::Last);
         };
         let mut samples = calibration.select(fit);

@@ -286,7 +286,7 @@ pub(super) fn rescale_cut(source: &Source, cut: &mut Cut) -> Result<()> {
     let held_out = split(source.calibration()?, &classes).held_out;
     let Cut { graph, start, .. } = cut;
     match start {
-        Some(start) => rescale(source, &mut [start, graph], &held_out),
+        Some(start) => rescale(source, &mut [&mut start.graph, graph], &held_out),
         None => rescale(source, &mut [graph], &held_out),
     }
 }

@@ -23,6 +23,7 @@ mod flash;
 mod inspect;
 mod joint;
 mod judge;
+pub(crate) mod lesson;
 mod libraries;
 mod limits;
 mod memory;

@@ -10,11 +10,11 @@ use crate::diag::{Diag, Result};
 use crate::ir::Graph;
 use crate::ir::groups::GroupKind;
 use crate::library::{self, Relevance};
-use crate::pipeline::calibration::{self, split};
+use crate::pipeline::calibration;
 use crate::pipeline::cutter::Cutter;
 use crate::pipeline::finetune::{self, FinetuneOptions};
 use crate::pipeline::limits::{self, ByteLimit, Limits, MacLimit};
-use crate::pipeline::{Place, Progress, Source, joint, libraries, reject, widths};
+use crate::pipeline::{Place, Progress, Source, joint, lesson, libraries, reject, widths};
 use crate::plan::{self, Optimize};
 use crate::report;
 use crate::route;
@@ -158,14 +158,23 @@ impl Wanted {
 pub struct Cut {
     /// The network, logits in the wanted order.
     pub graph: Graph,
-    /// The same fitted without the held-out calibration samples, where training is to start from it.
-    pub start: Option<Graph>,
+    /// Where training is wanted, what it starts from.
+    pub start: Option<Start>,
     /// Size and search, for the report.
     pub route: report::Route,
     /// Channels kept and channels there were, by group name.
     pub channels: BTreeMap<String, [usize; 2]>,
     /// Attribution method, if anything was cut by it.
     pub method: Option<String>,
+}
+
+/// The network that training starts from: fitted without the samples that training is judged by.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The network.
+    pub graph: Graph,
+    /// Whether training samples were fitted to as well. Then it is the better network where training does not help.
+    pub wider: bool,
 }
 
 /// Cuts the routes of `classes` (indices into the source's) out of `source`.
@@ -198,9 +207,7 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
     let route = cutter.route(&widths)?;
     let calibration = source.calibration()?;
     let graph = cutter.finished(&route, &calibration::of_classes(calibration, classes))?;
-    // Training starts from a fit that has not seen the held-out samples, so that they can judge it.
-    let start = || cutter.finished(&route, &split(calibration, classes).fit);
-    let start = options.finetune.any().then(start).transpose()?;
+    let start = options.finetune.any().then(|| lesson::start(&cutter, &route, &options.finetune)).transpose()?;
     let channels = channels(source, &route);
     let record = report::Route { ties: route.ties, ..record };
     let mut cut = Cut { graph, start, route: record, channels, method: Some(relevance.method.clone()) };

@@ -9,8 +9,9 @@ use crate::exec::Network;
 use crate::finetune::{Options, train};
 use crate::ir::op::{Affine, Op};
 use crate::ir::{Graph, NodeId};
-use crate::pipeline::calibration::{of_classes, split};
-use crate::pipeline::finetune::{Wanted, better, judge, lesson};
+use crate::pipeline::calibration::of_classes;
+use crate::pipeline::finetune::{Wanted, better, judge};
+use crate::pipeline::lesson::{Lesson, lesson};
 use crate::pipeline::{Source, score};
 
 /// Learning rates tried, of which the better on held-out samples counts.
@@ -25,10 +26,8 @@ const SCALED_BY: usize = 64;
 /// The input is brought to mean 0 and deviation 1 and every layer's random weights are scaled to deviation 1 of its
 /// results, without which networks that lack batch norm do not train at all.
 pub(crate) fn from_scratch(source: &Source, classes: &[usize], small: &Graph, wanted: &Wanted) -> Result<Graph> {
-    let calibration = source.calibration()?;
-    let held_out = calibration.select(&split(calibration, classes).held_out);
+    let Lesson { mut samples, held_out, .. } = lesson(source, classes, wanted)?;
     let truth = score::wanted(&held_out, &of_classes(&held_out, classes), classes);
-    let mut samples = lesson(source, classes, wanted, &held_out)?;
     let all: Vec<usize> = (0..samples.len()).collect();
     samples.labels = score::wanted(&samples, &all, classes).into_iter().map(|k| k as u32).collect();
     let (epochs, seed) = wanted.plan();

@@ -15,7 +15,7 @@ use crate::ir::groups::channel_groups;
 use crate::ir::op::Op;
 use crate::ir::{Graph, NodeId};
 use crate::pipeline::calibration::{of_classes, split};
-use crate::pipeline::route::Cut;
+use crate::pipeline::route::{Cut, Start};
 use crate::pipeline::{
     BuildOptions, From, Outcome, Progress, RouteOptions, Source, build_source, finetune, route, score, scratch,
 };
@@ -63,7 +63,8 @@ pub fn transfer(
     let fit = split(&calibration, &all).fit;
     let headless = cut.graph.clone();
     let on = |indices: &[usize]| with_head(&headless, &source, &calibration.select(indices), classes);
-    cut.start = wanted.finetune.any().then(|| on(&fit)).transpose()?;
+    let start = || -> Result<Start> { Ok(Start { graph: on(&fit)?, wider: false }) };
+    cut.start = wanted.finetune.any().then(start).transpose()?;
     cut.graph = on(&of_classes(&calibration, &all))?;
     target.graph = cut.graph.clone();
     target.groups = channel_groups(&target.graph);

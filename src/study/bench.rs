@@ -9,8 +9,8 @@ use crate::ir::Graph;
 use crate::library::Relevance;
 use crate::pipeline::cutter::Cutter;
 use crate::pipeline::{
-    Cut, FinetuneOptions, MacLimit, Progress, RouteOptions, Silent, Source, calibration, finetune, quantize, score,
-    scratch, widths,
+    Cut, FinetuneOptions, MacLimit, Progress, RouteOptions, Silent, Source, calibration, finetune, lesson, quantize,
+    score, scratch, widths,
 };
 use crate::study::contender::Contender;
 use crate::study::rows::{Folder, Key, Row};
@@ -54,7 +54,7 @@ impl<'a> Bench<'a> {
                 let fit = all.select(&calibration::of_classes(all, classes));
                 let wanted =
                     FinetuneOptions { epochs: Some(1), train: options.train.clone(), ..FinetuneOptions::default() };
-                let Some(judge) = finetune::more(source, classes, &wanted.resolve(source, 0)?, TRAIN_JUDGED, &fit)?
+                let Some(judge) = lesson::more(source, classes, &wanted.resolve(source, 0)?, TRAIN_JUDGED, &fit)?
                 else {
                     return Diag::new("study/no-train", "the case has no training samples")
                         .at(source.case.path.display())
@@ -167,7 +167,7 @@ impl<'a> Bench<'a> {
         known.labels.extend_from_slice(&self.judge.labels);
         let train = self.options.train.clone();
         let wanted = FinetuneOptions { epochs: Some(1), train, ..FinetuneOptions::default() };
-        finetune::more(&self.source, self.classes, &wanted.resolve(&self.source, seed)?, MORE, &known)
+        lesson::more(&self.source, self.classes, &wanted.resolve(&self.source, seed)?, MORE, &known)
     }
 
     /// Channels of every group; `None` if no network is that small.
@@ -290,15 +290,14 @@ impl Graphs<'_> {
             }
             Weights::Refit => Ok((self.refitted()?, None)),
             Weights::Epoch | Weights::Distill => {
-                let fit = calibration::split(source.calibration()?, classes).fit;
+                let wanted = training(weights == Weights::Distill)?;
                 let mut cut = Cut {
                     graph: self.refitted()?,
-                    start: Some(self.cutter.finished(&route, &fit)?),
+                    start: Some(lesson::start(self.cutter, &route, &wanted)?),
                     route: report::Route::of(self.cutter.share(self.widths), "study"),
                     channels: BTreeMap::new(),
                     method: None,
                 };
-                let wanted = training(weights == Weights::Distill)?;
                 let tuned = finetune::finetune(source, classes, &mut cut, &wanted, &Silent)?;
                 Ok((cut.graph, tuned.map(|t| t.kept)))
             }

@@ -101,7 +101,7 @@ fn an_epoch_helps_a_small_cut() {
     let (tuned, report) = fixture.assemble(epochs(1));
     let report = report.expect("fine-tuning was asked for");
     assert_helped(&report);
-    assert_eq!((report.epochs, report.samples, report.held_out_before.samples), (1, 480, 30));
+    assert_eq!((report.epochs, report.samples, report.held_out_before.samples), (1, 432, 78));
     assert!(on_test(&tuned) >= on_test(&plain), "{} after {}", on_test(&tuned), on_test(&plain));
 }
 
@@ -129,22 +129,26 @@ fn a_teacher_needs_no_labels() {
     let wanted = FinetuneOptions { train: Some(folder), distill: Some(true), ..epochs(1) };
     let (tuned, report) = fixture.assemble(wanted);
     let report = report.expect("fine-tuning was asked for");
-    assert_helped(&report);
     // The network tells its own classes from the fourth nearly without fault.
     assert!(report.distill && report.samples.abs_diff(480) < 25, "{report:?}");
-    assert!(on_test(&tuned) >= on_test(&plain), "{} after {}", on_test(&tuned), on_test(&plain));
+    // Whether the epoch is kept or not, the pictures were fitted to.
+    assert!(tuned != plain && on_test(&tuned) >= on_test(&plain), "{} after {}", on_test(&tuned), on_test(&plain));
 }
 
 #[test]
 fn a_result_that_is_worse_is_dropped() {
     let fixture = Fixture::new();
-    let (plain, _) = fixture.assemble(FinetuneOptions::default());
+    let mut before: Option<Vec<u8>> = None;
     for rate in [-0.05, -1e30] {
         let (same, report) = fixture.assemble(FinetuneOptions { rate: Some(rate), ..epochs(1) });
         let report = report.expect("fine-tuning was asked for");
         assert!(!report.kept, "{report:?}");
-        assert!(same == plain, "rate {rate}: the weights are not those before");
+        assert!(*before.get_or_insert(same.clone()) == same, "rate {rate}: the weights are not those before");
     }
+    // Those before are fitted to training samples too.
+    let (plain, _) = fixture.assemble(FinetuneOptions::default());
+    let before = before.expect("two runs");
+    assert!(before != plain && on_test(&before) >= on_test(&plain));
 }
 
 #[test]
