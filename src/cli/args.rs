@@ -172,7 +172,7 @@ pub struct SizeArgs {
     /// Leave the sliced weights as they are
     #[arg(long, overrides_with = "refit")]
     pub no_refit: bool,
-    /// Train the small network for N epochs after the refit; kept only if better on held-out calibration samples
+    /// Train the small network for N epochs after the refit; kept only if better on held-out samples
     /// [default: 0]
     #[arg(long, value_name = "N")]
     pub finetune: Option<usize>,
@@ -180,7 +180,8 @@ pub struct SizeArgs {
     /// [default: the case's `train` data, else its calibration data]
     #[arg(long, value_name = "DIR")]
     pub train: Option<PathBuf>,
-    /// Train toward the source network's scores for the wanted classes, not toward the labels
+    /// Train half toward the source network's scores for the wanted classes, half toward the labels; without labels
+    /// toward the scores alone
     #[arg(long)]
     pub distill: bool,
     /// Seed of every random choice [default: 0]

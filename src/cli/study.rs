@@ -41,8 +41,8 @@ pub struct Cmd {
         value_name = "METHODS"
     )]
     methods: Vec<String>,
-    /// What is done to the weights: sliced (nothing), refit, epoch (trained toward labels), distill (toward the source's
-    /// scores), scratch (the first method's architectures trained from random weights)
+    /// What is done to the weights: sliced (nothing), refit, epoch (trained toward labels), distill (half toward
+    /// the source's scores), scratch (the first method's architectures trained from random weights)
     #[arg(long, value_delimiter = ',', default_value = "sliced,refit", value_name = "WEIGHTS")]
     weights: Vec<String>,
     /// Times through the training samples, where weights are trained

@@ -211,7 +211,9 @@ mod tests {
             }
             let n = patches.len() as f64;
             let mean = patches.iter().flatten().map(|v| v * v).sum::<f64>() / (8.0 * n);
-            patches.iter_mut().for_each(|p| p.push(mean.sqrt()));
+            for patch in &mut patches {
+                patch.push(mean.sqrt());
+            }
             let moment = |i: usize, j: usize| {
                 let sum: f64 = patches.iter().map(|p| p[i] * p[j]).sum();
                 sum / (n * mean) + if i == j { DAMPING } else { 0.0 }

@@ -117,7 +117,7 @@ pub struct Finetune {
     pub epochs: usize,
     /// Training samples of the wanted classes.
     pub samples: usize,
-    /// Whether the source's scores were the teacher, not the labels.
+    /// Whether the source's scores were the teacher, beside labels where there are any.
     pub distill: bool,
     /// Whether the trained weights are in use: only if they are better on the held-out samples.
     pub kept: bool,

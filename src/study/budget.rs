@@ -63,7 +63,7 @@ pub enum Weights {
     Refit,
     /// Refitted, then trained toward labels.
     Epoch,
-    /// Refitted, then trained toward the source's masked scores.
+    /// Refitted, then trained half toward the source's masked scores.
     Distill,
     /// Random weights trained toward labels, in the architecture that the first method chose.
     Scratch,

@@ -9,7 +9,7 @@ use crate::output;
 use crate::study::{Budget, Weights};
 
 /// Layout version of the file.
-pub(super) const SCHEMA: u32 = 4;
+pub(super) const SCHEMA: u32 = 5;
 
 /// The file of all rows in a study's folder.
 const FILE: &str = "study.json";

@@ -8,7 +8,9 @@ use crate::ir::Shape;
 pub(super) fn forward<T: Float>(weight: &Matrix<T>, bias: &[T], x: &Batch<T>) -> Result<Batch<T>> {
     let mut data = matmul(weight, &as_matrix(x)?)?.into_vec();
     for (row, &b) in data.chunks_exact_mut(x.n.max(1)).zip(bias) {
-        row.iter_mut().for_each(|v| *v += b);
+        for v in row {
+            *v += b;
+        }
     }
     Ok(Batch { shape: Shape::vector(bias.len()), n: x.n, data })
 }
