@@ -31,7 +31,11 @@ impl Place {
     pub(super) fn open(self) -> Result<Option<Device>> {
         match self {
             Self::Host => Ok(None),
-            Self::Candle | Self::Scarce(_) => Ok(Some(Device::Cpu)),
+            Self::Candle | Self::Scarce(_) => {
+                // Products that split over the threads of whoever waits for them could start other work on its stack.
+                gemm_common::gemm::set_threading_threshold(usize::MAX);
+                Ok(Some(Device::Cpu))
+            }
             Self::Cuda(number) if cfg!(feature = "cuda") => cuda(number).map(Some).map_err(|diag| {
                 let text = format!("CUDA device {number} cannot be used: {}", diag.what);
                 Box::new(Diag::new("device/no-cuda", text).help(HELP))

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use crate::data::{InputContract, Samples};
 use crate::diag::Result;
-use crate::exec::{Batch, Cholesky, Matrix, Network, ParamGrad, for_chunks, gather, matmul};
+use crate::exec::{Batch, CHUNK, Cholesky, Matrix, Network, ParamGrad, for_chunks, gather, matmul};
 use crate::finetune::sgd::input;
 use crate::ir::op::Op;
 use crate::ir::{Graph, Node};
@@ -23,6 +23,9 @@ const DAMPING: f64 = 0.1;
 
 /// Samples that moments are taken over at most.
 const SAMPLES: usize = 256;
+
+/// Samples whose moments are held at once, before they are added up.
+const WAVE: usize = 4 * CHUNK;
 
 /// Layers that read more values at a time are left as they are: their moments would take too much memory.
 const MOST_INPUTS: usize = 2048;
@@ -60,19 +63,21 @@ impl Preconditioner {
         let n = samples.len().min(SAMPLES);
         let chosen: Vec<usize> = (0..n).map(|i| i * samples.len() / n).collect();
         let network = Network::<f32>::new(graph)?;
-        let chunks = for_chunks(n, |range| {
-            let acts = network.forward(&input(graph, contract, samples, &chosen[range])?)?;
-            graph.ids().map(|id| moments(graph.node(id), |i| acts.get(graph.node(id).inputs[i]))).collect()
-        })?;
         let mut total: Vec<Vec<Moments>> = Vec::new();
-        for chunk in chunks {
-            let chunk: Vec<Vec<Moments>> = chunk;
-            if total.is_empty() {
-                total = chunk;
-                continue;
-            }
-            for (sum, part) in total.iter_mut().flatten().zip(chunk.iter().flatten()) {
-                sum.add(part);
+        // A few chunks at a time, as the moments of each are as large as their sum.
+        for wave in chosen.chunks(WAVE) {
+            let parts: Vec<Vec<Vec<Moments>>> = for_chunks(wave.len(), |range| {
+                let acts = network.forward(&input(graph, contract, samples, &wave[range])?)?;
+                graph.ids().map(|id| moments(graph.node(id), |i| acts.get(graph.node(id).inputs[i]))).collect()
+            })?;
+            for part in parts {
+                if total.is_empty() {
+                    total = part;
+                    continue;
+                }
+                for (sum, part) in total.iter_mut().flatten().zip(part.iter().flatten()) {
+                    sum.add(part);
+                }
             }
         }
         let layers = total.into_iter().map(|groups| {

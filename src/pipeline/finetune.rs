@@ -104,7 +104,14 @@ pub fn finetune(
     }
     progress.stage("fine-tune");
     let contract = &source.case.input;
-    let Lesson { samples, labelled, held_out, .. } = lesson(source, classes, wanted)?;
+    let Start { graph: start, lesson: known } =
+        cut.start.take().unwrap_or_else(|| Start { graph: cut.graph.clone(), lesson: None });
+    // Where the fit has seen training samples, it is the better network also if training does not help.
+    let fitted_to_more = known.as_ref().is_some_and(|lesson| lesson.apart);
+    let Lesson { samples, labelled, held_out, .. } = match known {
+        Some(lesson) => lesson,
+        None => lesson(source, classes, wanted)?,
+    };
     let truth = score::wanted(&held_out, &of_classes(&held_out, classes), classes);
     let all: Vec<usize> = (0..samples.len()).collect();
     let labels = || score::wanted(&samples, &all, classes).into_iter().map(|k| certain(k, classes.len()));
@@ -117,8 +124,6 @@ pub fn finetune(
     };
 
     let judge = |graph: &Graph| judge(graph, source, &held_out, &truth);
-    let Start { graph: start, wider } =
-        cut.start.take().unwrap_or_else(|| Start { graph: cut.graph.clone(), wider: false });
     let before = judge(&start)?;
     let (mut after, mut kept) = (None, false);
     for rate in [wanted.rate, wanted.rate / SECOND_TRY] {
@@ -148,7 +153,7 @@ pub fn finetune(
         }
     }
     if !kept {
-        if wider {
+        if fitted_to_more {
             cut.graph = start;
         }
         progress.note("fine-tuning did not help on held-out samples: its result is dropped");

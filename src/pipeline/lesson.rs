@@ -26,7 +26,8 @@ const KEPT_BACK_SHARE: usize = 10;
 const FITTED: usize = 3_000;
 
 /// Samples to train on, and others to judge by.
-pub(super) struct Lesson {
+#[derive(Debug, Clone)]
+pub(crate) struct Lesson {
     /// To train on.
     pub(super) samples: Samples,
     /// Whether their labels mean anything.
@@ -73,11 +74,11 @@ pub(super) fn lesson(source: &Source, classes: &[usize], wanted: &Wanted) -> Res
 /// The network that training toward the cutter's classes starts from: fitted to training samples too.
 pub(crate) fn start(cutter: &Cutter<'_>, route: &Route, wanted: &Wanted) -> Result<Start> {
     let Cutter { source, classes, .. } = *cutter;
-    let Lesson { samples, apart, .. } = lesson(source, classes, wanted)?;
-    let all: Vec<usize> = (0..samples.len()).collect();
-    let more = apart.then(|| samples.select(&thinned(&all, FITTED)));
+    let lesson = lesson(source, classes, wanted)?;
+    let all: Vec<usize> = (0..lesson.samples.len()).collect();
+    let more = lesson.apart.then(|| lesson.samples.select(&thinned(&all, FITTED)));
     let fit = split(source.calibration()?, classes).fit;
-    Ok(Start { graph: cutter.finished_with(route, &fit, more.as_ref())?, wider: apart })
+    Ok(Start { graph: cutter.finished_with(route, &fit, more.as_ref())?, lesson: Some(lesson) })
 }
 
 /// Some of `chosen` to judge by, in order: none that the fit has seen, a copy of one of `fitted`.

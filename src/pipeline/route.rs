@@ -13,6 +13,7 @@ use crate::library::{self, Relevance};
 use crate::pipeline::calibration;
 use crate::pipeline::cutter::Cutter;
 use crate::pipeline::finetune::{self, FinetuneOptions};
+use crate::pipeline::lesson::Lesson;
 use crate::pipeline::limits::{self, ByteLimit, Limits, MacLimit};
 use crate::pipeline::{Place, Progress, Source, joint, lesson, libraries, reject, widths};
 use crate::plan::{self, Optimize};
@@ -173,8 +174,8 @@ pub struct Cut {
 pub struct Start {
     /// The network.
     pub graph: Graph,
-    /// Whether training samples were fitted to as well. Then it is the better network where training does not help.
-    pub wider: bool,
+    /// What it is to learn from, where that is known already: the fit has seen some of it.
+    pub(crate) lesson: Option<Lesson>,
 }
 
 /// Cuts the routes of `classes` (indices into the source's) out of `source`.

@@ -24,11 +24,15 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Self::keeping(0.1)
+    }
+
+    fn keeping(share: f64) -> Self {
         let fixture = Self { dir: tempfile::tempdir().expect("temporary folder") };
         let splits = [("calibration", &calibration()), ("train", &train())];
         demo_case::write(fixture.dir.path(), "case.toml", &splits);
         let case = fs::read_to_string(fixture.path("case.toml")).expect("text");
-        fixture.write("case.toml", format!("{case}[build]\nkeep = 0.1\n").as_bytes());
+        fixture.write("case.toml", format!("{case}[build]\nkeep = {share}\n").as_bytes());
         fixture
     }
 
@@ -117,7 +121,8 @@ fn threads_make_no_difference() {
 
 #[test]
 fn a_teacher_needs_no_labels() {
-    let fixture = Fixture::new();
+    // So small that the fit to the pictures leaves the epoch something to do.
+    let fixture = Fixture::keeping(0.04);
     let (samples, folder) = (train(), fixture.path("pictures"));
     fs::create_dir(&folder).expect("made");
     let [h, w, _] = samples.shape;
@@ -129,10 +134,10 @@ fn a_teacher_needs_no_labels() {
     let wanted = FinetuneOptions { train: Some(folder), distill: Some(true), ..epochs(1) };
     let (tuned, report) = fixture.assemble(wanted);
     let report = report.expect("fine-tuning was asked for");
+    assert_helped(&report);
     // The network tells its own classes from the fourth nearly without fault.
     assert!(report.distill && report.samples.abs_diff(480) < 25, "{report:?}");
-    // Whether the epoch is kept or not, the pictures were fitted to.
-    assert!(tuned != plain && on_test(&tuned) >= on_test(&plain), "{} after {}", on_test(&tuned), on_test(&plain));
+    assert!(on_test(&tuned) >= on_test(&plain), "{} after {}", on_test(&tuned), on_test(&plain));
 }
 
 #[test]
@@ -192,7 +197,7 @@ fn the_command_line_and_the_case_file_agree() {
     assert_eq!(run(assemble), (code, flags, stderr));
 }
 
-/// A row of the table in `docs/finetune.md`.
+/// A network to measure: a case, classes by index, the share of channels kept.
 struct Row {
     case: &'static str,
     classes: [usize; 3],
@@ -215,7 +220,7 @@ fn one_epoch_on_the_pack() {
 fn learning_rates_on_the_pack() {
     let row = |case, keep| Row { case, classes: [0, 1, 2], keep };
     let rows = [row("cnn_fmnist", 0.25), row("dscnn_emnist", 0.25), row("vgg_cifar", 0.25)];
-    measure(&rows, &[Some(0.01), Some(0.02), Some(0.03)]);
+    measure(&rows, &[Some(0.02), Some(0.05), Some(0.1)]);
 }
 
 fn measure(rows: &[Row], rates: &[Option<f64>]) {
