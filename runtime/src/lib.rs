@@ -5,7 +5,7 @@
 //! both run these very functions.
 //!
 //! Every file but this one and `sources.rs` can be vendored: inside a module `kernels` it finds its neighbours
-//! by `super::`. `shape`, `requant`, `bias` and `pad` are what the others rest on; no kernel needs another.
+//! by `super::`. `shape`, `requant`, `bias`, `pad` and `taps` are what the others rest on; no kernel needs another.
 //! Those in `dsp` and `mve` are for cores with that extension, those in `scalar` for cores with neither; the others
 //! run anywhere.
 //!
@@ -45,6 +45,7 @@ pub mod scalar;
 pub mod shape;
 #[cfg(feature = "sources")]
 pub mod sources;
+pub mod taps;
 
 /// Version of the kernels; emitted crates carry it in their file headers.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

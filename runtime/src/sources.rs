@@ -34,15 +34,18 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("max_pool.rs", include_str!("max_pool.rs")),
     ("mve/conv.rs", include_str!("mve/conv.rs")),
     ("mve/copy.rs", include_str!("mve/copy.rs")),
+    ("mve/depthwise.rs", include_str!("mve/depthwise.rs")),
     ("mve/dot.rs", include_str!("mve/dot.rs")),
     ("mve/mod.rs", include_str!("mve/mod.rs")),
     ("pad.rs", include_str!("pad.rs")),
     ("requant.rs", include_str!("requant.rs")),
     ("scalar/conv.rs", include_str!("scalar/conv.rs")),
+    ("scalar/depthwise.rs", include_str!("scalar/depthwise.rs")),
     ("scalar/mod.rs", include_str!("scalar/mod.rs")),
     ("scalar/v6m.rs", include_str!("scalar/v6m.rs")),
     ("scalar/v7m.rs", include_str!("scalar/v7m.rs")),
     ("shape.rs", include_str!("shape.rs")),
+    ("taps.rs", include_str!("taps.rs")),
 ];
 
 /// The files that `file` uses, itself not included.
@@ -51,7 +54,7 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
         "conv.rs" | "depthwise.rs" | "grouped.rs" => {
             &["bias.rs", "pad.rs", "requant.rs", "shape.rs"]
         }
-        "avg_pool.rs" | "dense.rs" | "gate.rs" => &["requant.rs", "shape.rs"],
+        "avg_pool.rs" | "dense.rs" | "gate.rs" | "taps.rs" => &["requant.rs", "shape.rs"],
         "dsp/add.rs" => &["add.rs", "dsp/mod.rs"],
         "dsp/conv.rs" => &[
             "bias.rs",
@@ -93,9 +96,11 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             "requant.rs",
             "shape.rs",
         ],
+        "mve/depthwise.rs" => &["mve/mod.rs", "requant.rs", "taps.rs"],
         "mve/dot.rs" => &["mve/mod.rs", "requant.rs", "shape.rs"],
         "mve/copy.rs" => &["mve/mod.rs", "shape.rs"],
         "scalar/conv.rs" => &["requant.rs", "scalar/mod.rs", "shape.rs"],
+        "scalar/depthwise.rs" => &["requant.rs", "scalar/mod.rs", "taps.rs"],
         "scalar/v6m.rs" | "scalar/v7m.rs" => &["scalar/conv.rs", "scalar/mod.rs", "shape.rs"],
         "dsp/patches.rs" => &["dsp/lanes.rs", "dsp/mod.rs", "shape.rs"],
         "dsp/tiles.rs" => &[

@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use super::{ALIGN, Kernel, kernel};
+use super::{ALIGN, Kernel, needs};
 use crate::qir::{Bias, Hwc, Layer, Op, Program};
 use fratc_runtime::shape::Window;
 
@@ -59,8 +59,8 @@ impl Rows {
             _ => return None,
         };
         let (input, output) = (program.tensor(*layer.inputs.get(over)?).shape, program.tensor(layer.output).shape);
-        let unit = kernel::band_unit(kernel, output).min(output.h);
-        let rows = Self { input, output, window: kernel::window(window), unit };
+        let unit = needs::band_unit(kernel, output).min(output.h);
+        let rows = Self { input, output, window: needs::window(window), unit };
         // Kernels may refuse an empty input, which a band that reads padding only would have.
         let each = |y: usize| !rows.window.rows_read(&(y..y + 1), input.h).is_empty();
         (output.h > 1 && (0..output.h).all(each)).then_some(rows)

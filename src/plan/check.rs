@@ -1,7 +1,7 @@
 //! The invariants of a plan.
 
 use super::bands::Rows;
-use super::{ALIGN, Home, Placement, Plan, Scratch, kernel};
+use super::{ALIGN, Home, Placement, Plan, Scratch, needs};
 use crate::diag::{Diag, Result};
 use crate::qir::Program;
 
@@ -53,7 +53,7 @@ impl Plan {
         }
         for (index, step) in self.steps.iter().enumerate() {
             let layer = &program.layers[index];
-            let needed = kernel::scratch_bytes(program, layer, step.kernel);
+            let needed = needs::scratch_bytes(program, layer, step.kernel);
             let Some(scratch) = step.scratch else {
                 if needed > 0 {
                     return invalid(format!("layer `{}` has no scratch memory", layer.name));

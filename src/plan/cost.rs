@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use fratc_runtime::dsp;
 
+use super::candidates::{Features, kernels_for};
 use super::fitted::FITTED;
-use super::{Kernel, Shapes, Sizes, as_conv, code, kernel};
+use super::{Kernel, Shapes, Sizes, as_conv, code, needs};
 use crate::qir::{Conv, Layer, Op, Program, Window};
 use crate::target::{Core, RustTarget, Target};
 
@@ -154,9 +155,8 @@ pub struct Candidate {
 /// Every kernel that can run each layer of `program` on `target`.
 pub fn candidates(program: &Program, target: &Target) -> Vec<Vec<Candidate>> {
     let class = class(target);
-    let features = kernel::Features::of(target);
-    let kernels: Vec<Vec<Kernel>> =
-        program.layers.iter().map(|layer| kernel::candidates(program, layer, features)).collect();
+    let features = Features::of(target);
+    let kernels: Vec<Vec<Kernel>> = program.layers.iter().map(|layer| kernels_for(program, layer, features)).collect();
     let most = kernels.iter().map(Vec::len).max().unwrap_or(0);
     // Constants of every layer under its first kernel, under its second, and so on.
     let of_rank = |rank: usize| -> Vec<Kernel> { kernels.iter().map(|all| all[rank.min(all.len() - 1)]).collect() };
@@ -167,7 +167,7 @@ pub fn candidates(program: &Program, target: &Target) -> Vec<Vec<Candidate>> {
             instructions: instructions(program, layer, kernel, class),
             weights: sizes[rank].layers[index].weights,
             tables: sizes[rank].layers[index].tables,
-            scratch: kernel::scratch_bytes(program, layer, kernel),
+            scratch: needs::scratch_bytes(program, layer, kernel),
         };
         kernels[index].iter().enumerate().map(candidate).collect()
     };

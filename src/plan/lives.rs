@@ -2,7 +2,7 @@
 
 use super::bands::Rows;
 use super::place::Overlap;
-use super::{Kernel, Step, kernel};
+use super::{Kernel, Step, needs};
 use crate::qir::{Op, Program, TensorId};
 
 /// Which outputs take an input's place. An output in place saves bytes at its own step but makes one long-lived
@@ -83,7 +83,7 @@ pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) ->
                     layer.inputs.first().filter(|id| may_replace(id)).map(|_| 0)
                 }
                 (Op::Conv(_) | Op::Depthwise(_), InPlace::First | InPlace::Last) => {
-                    let takes = kernel::takes_in_place(program, layer, kernel);
+                    let takes = needs::takes_in_place(program, layer, kernel);
                     layer.inputs.first().filter(|id| takes && may_replace(id)).map(|_| 0)
                 }
                 (Op::Add(_) | Op::Lookup(_) | Op::Gate(_) | Op::Conv(_) | Op::Depthwise(_), InPlace::Never)
@@ -107,7 +107,7 @@ pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) ->
             _ if output == program.output => {}
             _ => blocks.push(Block { members: vec![life], scratch_of: None, bytes }),
         }
-        let scratch = kernel::scratch_bytes(program, layer, kernel);
+        let scratch = needs::scratch_bytes(program, layer, kernel);
         if scratch > 0 {
             blocks.push(Block { members: Vec::new(), scratch_of: Some(step), bytes: scratch });
         }

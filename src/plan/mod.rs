@@ -10,7 +10,8 @@
 //! layers read it, and the scores are written into the caller's `Prediction`.
 //!
 //! - `lives`: when a tensor is alive, and which outputs may take an input's place
-//! - `kernel`: which kernel runs a layer, and its scratch memory
+//! - `kernel`: the kernels there are; `candidates`: which can run a layer; `needs`: their scratch memory
+//! - `choose`: the fastest of each layer
 //! - `pack`: its weights' layout
 //! - `bands`: layers that run some rows at a time, with their output over their input
 //! - `cost`, `fitted`: what a kernel will cost
@@ -22,12 +23,15 @@
 
 mod bands;
 mod budget;
+mod candidates;
 mod check;
+mod choose;
 pub mod code;
 pub mod cost;
 mod fitted;
 mod kernel;
 mod lives;
+mod needs;
 mod pack;
 mod place;
 mod select;
@@ -35,7 +39,8 @@ mod sizes;
 
 pub use bands::Bands;
 pub use budget::{code_bytes, estimate, flash_bound, plan_as};
-pub use kernel::{Family, Kernel, Shapes, as_conv, columns, leaves_one};
+pub use kernel::{Family, Kernel};
+pub use needs::{Shapes, as_conv, columns, leaves_one};
 pub use pack::{Packed, pack};
 pub use select::{Estimate, Optimize, Options};
 pub use sizes::{LayerBytes, Sizes};
@@ -43,7 +48,7 @@ pub use sizes::{LayerBytes, Sizes};
 use crate::diag::{Diag, Result};
 use crate::qir::{InputKind, Op, Program, TensorId};
 use crate::target::Target;
-use kernel::Features;
+use candidates::Features;
 use lives::Block;
 use place::Overlap;
 
@@ -189,7 +194,7 @@ pub fn channel_granule(target: &Target) -> usize {
 
 fn plan_with(program: &Program, features: Features, flash: u64) -> Result<Plan> {
     check_program(program)?;
-    let kernels = kernel::choose(program, features, flash);
+    let kernels = choose::choose(program, features, flash);
     lay_out(program, &kernels, true)
 }
 

@@ -3,7 +3,7 @@
 use fratc_runtime::{dsp, mve, scalar};
 
 use super::Kernel;
-use super::kernel::{columns, filter_len};
+use super::needs::{columns, filter_len};
 use crate::qir::{Bias, Conv, Layer, Op, Program};
 
 /// Constants of a layer for its kernel.

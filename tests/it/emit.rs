@@ -73,6 +73,18 @@ fn text_of_every_file() {
     }
 }
 
+/// Depthwise convolutions on a core with vectors and on one without DSP instructions.
+#[test]
+fn schedule_of_depthwise_layers() {
+    let program = programs::separable();
+    for target in ["qemu-m55", "qemu-m0"] {
+        let files = emitted(&program, target, &options(&program));
+        let layers = files.iter().find(|file| file.path == "src/layers.rs").expect("a schedule");
+        let text = std::str::from_utf8(&layers.bytes).expect("text");
+        snapshot(&format!("{}/{target}/src/layers.rs", program.name), text);
+    }
+}
+
 fn snapshot(name: &str, text: &str) {
     let name = format!("emit__{}", name.replace(['/', '.'], "_").replace("__cargo", "_cargo"));
     insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {

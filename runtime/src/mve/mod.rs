@@ -12,4 +12,5 @@
 
 pub mod conv;
 pub mod copy;
+pub mod depthwise;
 pub mod dot;

@@ -19,6 +19,9 @@ pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
         | Kernel::DspLines
         | Kernel::DspAdd
         | Kernel::DspPool
+        | Kernel::MveDepthwise
+        | Kernel::ScalarDepthwiseV7m
+        | Kernel::ScalarDepthwiseV6m
         | Kernel::Portable => ["dsp/conv", "dsp::conv::Conv", "dsp::conv::conv"],
     };
     if let Some(function) = packed(context, conv, "convolution", kernel) {
@@ -72,8 +75,11 @@ pub(super) fn packed(
         | Kernel::DspAdd
         | Kernel::DspPool
         | Kernel::MveConv
+        | Kernel::MveDepthwise
         | Kernel::ScalarV7m
+        | Kernel::ScalarDepthwiseV7m
         | Kernel::ScalarV6m
+        | Kernel::ScalarDepthwiseV6m
         | Kernel::Portable => {
             let PadValue::Uniform(pad) = &conv.pad else { return None };
             let bias = bias.as_deref().or(match &conv.bias {

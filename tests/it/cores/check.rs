@@ -1,9 +1,9 @@
-//! Random convolutions through the kernels for one core and the portable one: the same text runs on the host and as
+//! Random convolutions, dense and depthwise, through the kernels for one core and the portable one: the same text runs on the host and as
 //! firmware.
 //!
 //! `super::kernels` is the runtime, or its files as an emitted crate has them.
 
-use super::kernels::{bias, conv, mve, pad, requant, scalar, shape};
+use super::kernels::{bias, conv, depthwise, mve, pad, requant, scalar, shape, taps};
 
 /// Bytes of the largest tensor.
 const LEN: usize = 2048;
@@ -173,12 +173,62 @@ fn case(random: &mut Random, core: Core) -> bool {
     expected == found
 }
 
+/// One depthwise convolution of a random shape; whether both kernels agree.
+#[inline(never)]
+fn depthwise_case(random: &mut Random, core: Core) -> bool {
+    let (vertical, horizontal) = (axis(random), axis(random));
+    let least = if let Core::Mve = core { mve::depthwise::CHANNELS } else { scalar::depthwise::CHANNELS };
+    let channels = random.size(least, 21);
+    let input = shape::Hwc { h: vertical[0], w: horizontal[0], c: channels };
+    let output = shape::Hwc { h: vertical[5], w: horizontal[5], c: channels };
+    let pair = |i: usize| [vertical[i], horizontal[i]];
+    let window = shape::Window { kernel: pair(1), stride: pair(2), dilation: pair(3), pad: pair(4) };
+    let taps = vertical[1] * horizontal[1];
+    let mut weights = [0; WEIGHTS];
+    let weights = &mut weights[..taps * channels];
+    random.fill(weights);
+    if let Core::Mve = core {
+        for weight in &mut *weights {
+            *weight = (*weight).max(mve::depthwise::LEAST);
+        }
+    }
+    let (mut biases, mut multipliers) = ([0; 21], [0; 21]);
+    let shift = random.int(0, 6).saturating_sub(4).max(0) as u32;
+    for (bias, multiplier) in biases.iter_mut().zip(&mut multipliers) {
+        *bias = random.int(-30_000, 30_000);
+        *multiplier = random.int(1 << 23, 1 << 25) >> shift;
+    }
+    let zero_point = random.int(-128, 127);
+    let (min, max) = if random.int(0, 1) == 0 { (-128, 127) } else { (zero_point.min(100), 120) };
+    let requant = requant::Requant { multipliers: &multipliers[..channels], shift, zero_point, min, max };
+    let (padding, biases) = (random.int(-128, 127) as i8, &biases[..channels]);
+    let mut x = [0; 2 * LEN];
+    random.fill(&mut x);
+    // A value at an odd address now and then.
+    let from = random.size(0, 3);
+    let x = &x[from..from + input.h * input.w * input.c];
+    let len = output.h * output.w * output.c;
+    let (mut expected, mut found) = ([0; 2 * LEN], [99; 2 * LEN]);
+    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    let (bias, pad) = (bias::Bias::Channel(biases), pad::PadValue::Uniform(padding));
+    let portable = depthwise::Depthwise { input, output, window, weights, bias, pad, requant };
+    depthwise::depthwise(&portable, x, expected);
+    let layer = taps::Depthwise { input, output, window, weights, bias: biases, pad: padding, requant };
+    let mut scratch = [77; 32];
+    let scratch = &mut scratch[..taps::scratch_bytes(channels)];
+    match core {
+        Core::Mve => mve::depthwise::depthwise(&layer, x, found, scratch),
+        Core::V7m | Core::V6m => scalar::depthwise::depthwise(&layer, x, found, scratch),
+    }
+    expected == found
+}
+
 /// Every kernel on `rounds` layers; the kernel and number of the first that differs.
 pub fn run(seed: u32, rounds: u32) -> Result<(), (&'static str, u32)> {
     for (name, core) in [("mve", Core::Mve), ("v7m", Core::V7m), ("v6m", Core::V6m)] {
         let mut random = Random(seed);
         for round in 0..rounds {
-            if !case(&mut random, core) {
+            if !case(&mut random, core) || !depthwise_case(&mut random, core) {
                 return Err((name, round));
             }
         }
