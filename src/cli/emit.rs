@@ -28,7 +28,7 @@ pub struct Cmd {
     /// with `fratc flash DIR`
     #[arg(long, value_enum, value_name = "STYLE", num_args = 0..=1, default_missing_value = "plain")]
     firmware: Option<FirmwareArg>,
-    /// What kernels are chosen for [default: speed]
+    /// What kernels are chosen for [default: balanced]
     #[arg(long, value_enum)]
     optimize: Option<OptimizeArg>,
 }

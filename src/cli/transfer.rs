@@ -36,7 +36,7 @@ pub struct Cmd {
     /// Test samples to run in QEMU [default: 64]; the host runs all
     #[arg(long, value_name = "N")]
     verify_samples: Option<usize>,
-    /// What kernels are chosen for [default: speed]
+    /// What kernels are chosen for [default: balanced]
     #[arg(long, value_enum)]
     optimize: Option<OptimizeArg>,
 }

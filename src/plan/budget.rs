@@ -11,7 +11,7 @@ use crate::target::Target;
 /// # Errors
 /// As [`super::plan`].
 pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
-    if *options == Options::default() {
+    if *options == (Options { optimize: Optimize::Speed, ..Options::default() }) {
         return plan_for(program, target);
     }
     check_program(program)?;

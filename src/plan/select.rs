@@ -14,13 +14,13 @@ use crate::target::Target;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Optimize {
     /// Fewest instructions.
-    #[default]
     Speed,
     /// Least flash, but for far fewer instructions up to a hundredth more.
     Size,
     /// Least RAM.
     Ram,
     /// Fewest instructions with at most a seventh more flash, and a seventh more RAM, than the least there is.
+    #[default]
     Balanced,
 }
 

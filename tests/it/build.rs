@@ -328,7 +328,7 @@ fn every_case_on_every_core() {
         let work = tempfile::tempdir().expect("temporary folder");
         let out = work.path().join("net");
         let classes: &[&str] = if row.classes.is_empty() { &[] } else { &["--classes", row.classes] };
-        let report = build(&case, &out, &[classes, &["--target", "qemu-m4"], row.more].concat());
+        let report = build(&case, &out, &[classes, &["--target", "qemu-m4", "--optimize", "speed"], row.more].concat());
         let accuracy = |of: &str| report["accuracy"][of].as_f64();
         let share = number(&report["assembled"]["macs"]) / number(&report["model"]["macs"]);
         if let (Some(int8), Some(masked)) = (accuracy("int8"), accuracy("source_masked")) {
