@@ -131,7 +131,7 @@ fn push(graph: &mut Graph, name: &str, op: &Op, inputs: &[NodeId]) -> Result<Nod
     graph.push(name, op.clone(), inputs)
 }
 
-fn free_name(graph: &Graph, base: &str) -> String {
+pub(super) fn free_name(graph: &Graph, base: &str) -> String {
     let mut name = base.to_string();
     let mut n = 1;
     while graph.nodes.iter().any(|node| node.name == name) {

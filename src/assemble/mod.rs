@@ -12,15 +12,18 @@
 //!
 //! Groups may lose all their channels: then residual blocks, gates and branches go as a whole (`fates`).
 //!
-//! [`join`] puts networks of several sources side by side as branches of one, [`extend`] adds further ones.
+//! [`join`] puts networks of several sources side by side as branches of one, [`extend`] adds further ones,
+//! [`merge`] gives them one last layer.
 
 mod fates;
 mod join;
 mod keep;
+mod merge;
 mod slice;
 
 pub use fates::{may_vanish, settle};
 pub use join::{Branch, Joined, extend, heads, join};
+pub use merge::{alone, merge};
 
 use std::collections::BTreeSet;
 

@@ -66,6 +66,8 @@ pub enum HeadsArg {
     Level,
     /// As the sources have them
     Off,
+    /// As `fit`; with --finetune, one last layer that reads the features of all components
+    Joint,
 }
 
 /// Where the network comes from.
@@ -90,6 +92,7 @@ impl SourceArgs {
             HeadsArg::Fit => HeadScale::Fit,
             HeadsArg::Level => HeadScale::Level,
             HeadsArg::Off => HeadScale::Off,
+            HeadsArg::Joint => HeadScale::Joint,
         }
     }
 }
@@ -231,7 +234,7 @@ pub struct SubjectArgs {
     /// crate's]
     #[arg(long)]
     target: Option<String>,
-    /// What kernels are chosen for; a crate has its own [default: speed]
+    /// What kernels are chosen for; a crate has its own [default: balanced]
     #[arg(long, value_enum)]
     optimize: Option<OptimizeArg>,
     #[command(flatten)]

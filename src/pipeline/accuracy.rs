@@ -47,7 +47,7 @@ pub(super) fn accuracy(
         (name.clone(), ClassAccuracy { samples, source_masked, int8: of_class(&int8, k).1 })
     });
     let rows = together::Rows { source: &source_rows, small: &small_rows, int8: &int8_rows };
-    let joint = together::report(source, &cut.graph, &rows, &truth);
+    let joint = together::report(source, &cut.graph, &rows, &truth)?;
     let accuracy = Accuracy {
         samples: inputs.len(),
         source_all: score::accuracy(&over_all, &truth),

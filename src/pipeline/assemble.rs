@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::diag::Result;
+use crate::diag::{Diag, Result};
 use crate::ir::onnx;
 use crate::output;
 use crate::pipeline::assembly::{self, is_assembly};
@@ -64,6 +64,12 @@ pub fn assemble_from(
     options: &AssembleOptions,
     progress: &dyn Progress,
 ) -> Result<Summary> {
+    if scale == HeadScale::Joint && is_assembly(&options.out) {
+        return Diag::new("joint/heads", "components with one last layer cannot be extended, as an assembly is")
+            .at(options.out.display())
+            .help("leave --heads joint out, or write an ONNX file")
+            .err();
+    }
     progress.stage("load");
     let source = Source { device: options.route.device, ..joint::open(from, scale, false)? };
     assemble_source(&source, options, progress)

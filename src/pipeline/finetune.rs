@@ -9,8 +9,9 @@ use crate::finetune::{Done, Options, logits, soft_cross_entropy, tune};
 use crate::ir::{Graph, Shape};
 use crate::pipeline::calibration::of_classes;
 use crate::pipeline::lesson::{Lesson, lesson};
+use crate::pipeline::readout::with_head;
 use crate::pipeline::route::{Cut, Start};
-use crate::pipeline::{Progress, Source, score};
+use crate::pipeline::{Progress, Source, joint, score};
 use crate::report::{Finetune, HeldOut};
 
 /// Largest learning rate of the cosine. See `docs/finetune.md` for the measurement.
@@ -114,7 +115,8 @@ pub fn finetune(
     };
     let truth = score::wanted(&held_out, &of_classes(&held_out, classes), classes);
     let all: Vec<usize> = (0..samples.len()).collect();
-    let labels = || score::wanted(&samples, &all, classes).into_iter().map(|k| certain(k, classes.len()));
+    let right = if labelled { score::wanted(&samples, &all, classes) } else { Vec::new() };
+    let labels = || right.iter().map(|&k| certain(k, classes.len()));
     let targets: Vec<Vec<f32>> = if wanted.distill {
         let rows = logits(&source.graph, contract, &samples, &all, source.device)?;
         let taught = rows.iter().map(|row| probabilities(classes.iter().map(|&c| row[c])));
@@ -124,7 +126,21 @@ pub fn finetune(
     };
 
     let judge = |graph: &Graph| judge(graph, source, &held_out, &truth);
-    let before = judge(&start)?;
+    let mut before = judge(&start)?;
+    // What is left where training does not help.
+    let mut untrained = fitted_to_more.then(|| start.clone());
+    let mut start = start;
+    if let Some(merged) = joint::merged(source, &start)? {
+        start = merged;
+        if labelled {
+            let learned = with_head(&start, contract, &samples, &right, classes.len())?;
+            let found = judge(&learned)?;
+            progress.note(&format!("one last layer for all components: {}", held_out_words(&found, &before)));
+            if found.cross_entropy < before.cross_entropy {
+                (start, before, untrained) = (learned.clone(), found, Some(learned));
+            }
+        }
+    }
     let (mut after, mut kept) = (None, false);
     for rate in [wanted.rate, wanted.rate / SECOND_TRY] {
         let options = Options {
@@ -153,8 +169,8 @@ pub fn finetune(
         }
     }
     if !kept {
-        if fitted_to_more {
-            cut.graph = start;
+        if let Some(untrained) = untrained {
+            cut.graph = untrained;
         }
         progress.note("fine-tuning did not help on held-out samples: its result is dropped");
     }
@@ -171,9 +187,16 @@ pub fn finetune(
 /// An early number, for the user to watch.
 fn look(done: Done, rate: f64, now: &HeldOut, before: &HeldOut) -> String {
     format!(
-        "fine-tune: {:.2} epochs at rate {rate}, loss {:.3}; held out {:.2} %, loss {:.3} (before {:.2} %, {:.3})",
+        "fine-tune: {:.2} epochs at rate {rate}, loss {:.3}; {}",
         done.epochs,
         done.loss,
+        held_out_words(now, before)
+    )
+}
+
+fn held_out_words(now: &HeldOut, before: &HeldOut) -> String {
+    format!(
+        "held out {:.2} %, loss {:.3} (before {:.2} %, {:.3})",
         now.accuracy * 100.0,
         now.cross_entropy,
         before.accuracy * 100.0,

@@ -170,7 +170,7 @@ fn branches(parts: &[Part], sources: &[&Source], scale: HeadScale) -> Result<Vec
     let mut own = Vec::with_capacity(parts.len());
     for (part, source) in parts.iter().zip(sources) {
         let mut whole = source.graph.clone();
-        if scale == HeadScale::Fit {
+        if matches!(scale, HeadScale::Fit | HeadScale::Joint) {
             heads::centre(&mut whole);
         }
         own.push(assemble(&whole, &source.groups, &Route::whole(&source.groups), &part.classes)?.graph);
@@ -255,13 +255,13 @@ fn rescale(source: &Source, graphs: &mut [&mut Graph], indices: &[usize]) -> Res
     let fixed: Vec<bool> = (0..networks).map(|n| source.parts.iter().any(|p| p.network == n && p.fixed)).collect();
     let scales = match source.head_scale {
         HeadScale::Off => return Ok(()),
-        HeadScale::Fit | HeadScale::Level => {
+        HeadScale::Fit | HeadScale::Joint | HeadScale::Level => {
             let rows = score::scores(graphs[0], source, samples, indices)?;
             let labels: Vec<usize> = indices.iter().map(|&i| samples.labels[i] as usize).collect();
-            if source.head_scale == HeadScale::Fit {
-                heads::fit(&rows, &labels, &component, &fixed)
-            } else {
+            if source.head_scale == HeadScale::Level {
                 heads::level(&rows, &component, &fixed)
+            } else {
+                heads::fit(&rows, &labels, &component, &fixed)
             }
         }
     };
@@ -289,6 +289,14 @@ pub(super) fn rescale_cut(source: &Source, cut: &mut Cut) -> Result<()> {
         Some(start) => rescale(source, &mut [&mut start.graph, graph], &held_out),
         None => rescale(source, &mut [graph], &held_out),
     }
+}
+
+/// Where components are to learn a last layer together, `graph` with that layer in place of theirs.
+pub(super) fn merged(source: &Source, graph: &Graph) -> Result<Option<Graph>> {
+    if source.head_scale != HeadScale::Joint || source.parts.len() < 2 {
+        return Ok(None);
+    }
+    assemble::merge(graph, source.parts.len())
 }
 
 /// How many of a joint source's classes were asked for.

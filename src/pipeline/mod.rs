@@ -32,6 +32,7 @@ mod part;
 mod plan;
 mod progress;
 pub(crate) mod quantize;
+mod readout;
 mod reject;
 mod route;
 pub(crate) mod score;

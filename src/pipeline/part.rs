@@ -47,6 +47,9 @@ pub enum HeadScale {
     Level,
     /// As the sources have them.
     Off,
+    /// As [`HeadScale::Fit`]; where there is training, one last layer that reads the features of all components, which
+    /// learns to use them.
+    Joint,
 }
 
 impl HeadScale {
@@ -56,6 +59,7 @@ impl HeadScale {
             Self::Fit => "fit",
             Self::Level => "level",
             Self::Off => "off",
+            Self::Joint => "joint",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::assemble;
+use crate::diag::Result;
 use crate::ir::Graph;
 use crate::pipeline::joint::asked;
 use crate::pipeline::{Source, score};
@@ -19,22 +20,25 @@ pub(super) struct Rows<'a> {
 }
 
 /// How the components do alone and together; `small` is the network cut out of the joint source.
-pub(super) fn report(source: &Source, small: &Graph, rows: &Rows<'_>, truth: &[usize]) -> Option<report::Joint> {
+pub(super) fn report(
+    source: &Source,
+    small: &Graph,
+    rows: &Rows<'_>,
+    truth: &[usize],
+) -> Result<Option<report::Joint>> {
     if source.parts.is_empty() {
-        return None;
+        return Ok(None);
     }
     let all = 0..asked(source);
-    let heads = assemble::heads(small, source.parts.len());
+    let count = source.parts.len();
     let components: Vec<report::Component> = source
         .parts
         .iter()
-        .zip(heads)
-        .filter(|(part, _)| part.wanted)
-        .map(|(part, head)| {
-            let mut alone = small.clone();
-            alone.output = head;
-            alone.prune_dead();
-            report::Component {
+        .enumerate()
+        .filter(|(_, part)| part.wanted)
+        .map(|(branch, part)| {
+            let alone = assemble::alone(small, count, branch, part.network, &part.outputs)?;
+            Ok(report::Component {
                 name: part.name.clone(),
                 model: part.model_name.clone(),
                 sha256: part.sha256.clone(),
@@ -44,12 +48,12 @@ pub(super) fn report(source: &Source, small: &Graph, rows: &Rows<'_>, truth: &[u
                 source_alone: mean_class(rows.source, truth, &part.outputs),
                 assembled_alone: mean_class(rows.small, truth, &part.outputs),
                 int8_alone: mean_class(rows.int8, truth, &part.outputs),
-            }
+            })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let classes = |c: &report::Component| c.classes.len() as f64;
     let alone: f64 = components.iter().map(|c| c.source_alone * classes(c)).sum();
-    Some(report::Joint {
+    Ok(Some(report::Joint {
         shared_macs: components.iter().map(|c| c.macs).sum::<u64>().saturating_sub(small.macs()),
         shared_params: components.iter().map(|c| c.params).sum::<usize>().saturating_sub(small.params()),
         mean_class_alone: alone / components.iter().map(classes).sum::<f64>(),
@@ -57,7 +61,7 @@ pub(super) fn report(source: &Source, small: &Graph, rows: &Rows<'_>, truth: &[u
         mean_class_f32: mean_class(rows.small, truth, &all),
         mean_class_int8: mean_class(rows.int8, truth, &all),
         components,
-    })
+    }))
 }
 
 /// Mean over the classes `among` of the share of their samples whose largest score among them is their own.

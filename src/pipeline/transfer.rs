@@ -8,16 +8,14 @@ use std::path::Path;
 
 use crate::data::{Case, Samples};
 use crate::diag::{Diag, Result};
-use crate::exec::{Network, for_chunks};
 use crate::finetune::{Options, train};
-use crate::heads;
+use crate::ir::Graph;
 use crate::ir::groups::channel_groups;
-use crate::ir::op::Op;
-use crate::ir::{Graph, NodeId};
 use crate::pipeline::calibration::{of_classes, split};
+use crate::pipeline::readout::{features, with_head};
 use crate::pipeline::route::{Cut, Start};
 use crate::pipeline::{
-    BuildOptions, From, Outcome, Progress, RouteOptions, Source, build_source, finetune, route, score, scratch,
+    BuildOptions, From, Outcome, Progress, RouteOptions, Source, build_source, finetune, route, scratch,
 };
 use crate::report::{SCHEMA, Scratch, Transfer, TransferReport};
 
@@ -62,7 +60,7 @@ pub fn transfer(
     let all: Vec<usize> = (0..classes).collect();
     let fit = split(&calibration, &all).fit;
     let headless = cut.graph.clone();
-    let on = |indices: &[usize]| with_head(&headless, &source, &calibration.select(indices), classes);
+    let on = |indices: &[usize]| fitted(&headless, &source, &calibration.select(indices), classes);
     let start = || -> Result<Start> { Ok(Start { graph: on(&fit)?, lesson: None }) };
     cut.start = wanted.finetune.any().then(start).transpose()?;
     cut.graph = on(&of_classes(&calibration, &all))?;
@@ -148,39 +146,10 @@ fn learners(source: &Source, options: &TransferOptions) -> Result<(Source, Vec<u
     Ok((target, images))
 }
 
-/// The node that the last layer of `graph` reads, and how many features that are.
-fn features(graph: &Graph) -> Result<(NodeId, usize)> {
-    let last = graph.node(graph.logits());
-    if !matches!(last.op, Op::Dense(_)) {
-        return Diag::new("transfer/head", "the network's scores do not come from a dense layer")
-            .at(&last.name)
-            .expected("a dense layer at the end", last.op.name())
-            .help("end the network with a dense layer")
-            .err();
-    }
-    Ok((last.inputs[0], graph.shape(last.inputs[0]).len()))
-}
-
 /// `graph` with a last layer fitted on `samples` of `classes` new classes.
-fn with_head(graph: &Graph, source: &Source, samples: &Samples, classes: usize) -> Result<Graph> {
-    let (from, _) = features(graph)?;
-    let network = Network::<f32>::new(graph)?;
-    let chunks = for_chunks(samples.len(), |range| {
-        let indices: Vec<usize> = range.collect();
-        let acts = network.forward(&score::batch(&source.case.input, samples, &indices))?;
-        let out = acts.get(from);
-        Ok((0..out.n).map(|s| out.sample(s)).collect::<Vec<Vec<f32>>>())
-    })?;
-    let rows: Vec<Vec<f32>> = chunks.into_iter().flatten().collect();
+fn fitted(graph: &Graph, source: &Source, samples: &Samples, classes: usize) -> Result<Graph> {
     let labels: Vec<usize> = samples.labels.iter().map(|&label| label as usize).collect();
-    let dense = heads::readout(&rows, &labels, classes);
-    let logits = graph.logits();
-    let mut out = Graph { nodes: graph.nodes[..=logits.index()].to_vec(), output: logits };
-    out.nodes[logits.index()].op = Op::Dense(dense);
-    out.nodes[logits.index()].shape = crate::ir::Shape::vector(classes);
-    out.prune_dead();
-    out.verify()?;
-    Ok(out)
+    with_head(graph, &source.case.input, samples, &labels, classes)
 }
 
 /// On the test split, if there is one.
@@ -193,7 +162,7 @@ fn accuracy(target: &Source, graph: &Graph) -> Result<Option<f64>> {
 fn from_scratch(target: &Source, source: &Source, epochs: usize, seed: u64) -> Result<Scratch> {
     let (contract, samples) = (&target.case.input, target.calibration()?);
     let random = scratch::random_weights(&target.graph, target, samples, seed)?;
-    let head = with_head(&random, source, samples, target.case.label_names.len())?;
+    let head = fitted(&random, source, samples, target.case.label_names.len())?;
     let mut trained = Vec::new();
     for rate in SCRATCH_RATES {
         let options = Options { epochs, batch: SCRATCH_BATCH, rate, seed, ..Options::default() };

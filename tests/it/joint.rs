@@ -15,6 +15,7 @@ use fratc::quantize::{Options, quantize};
 use fratc::sim;
 use serde_json::Value;
 
+use crate::demo_case::{self, first};
 use crate::random_graph::Random;
 use crate::shared::{shared, tell};
 
@@ -248,6 +249,48 @@ fn route_libraries_of_the_sources_are_used_again() {
     };
     assert!(refused(&libraries[..2]).contains("route/no-library"));
     assert!(refused(&[&libraries[..], &libraries[..2]].concat()).contains("route/library-unused"));
+}
+
+/// Two sources that differ in what they take pixels for only, whose components learn one last layer.
+#[test]
+fn components_learn_one_last_layer() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let drawn = demo_case::drawn();
+    let training = fratc::demo::samples(80, fratc::demo::TRAIN_SEED + 500);
+    let calibration = first(&drawn.calibration, 12);
+    demo_case::write(
+        dir.path(),
+        "case.toml",
+        &[("calibration", &calibration), ("train", &training), ("test", &drawn.test)],
+    );
+    let case = std::fs::read_to_string(dir.path().join("case.toml")).expect("text");
+    let scale = format!("scale = {}", drawn.input.scale);
+    let brighter = case.replace(&scale, &format!("scale = {}", drawn.input.scale * 1.02));
+    assert_ne!(case, brighter);
+    std::fs::write(dir.path().join("other.toml"), brighter).expect("written");
+    let component = |name: &str, classes: &str| format!("{}:{classes}", text(&dir.path().join(name)));
+    let (a, b) = (component("case.toml", "3,7"), component("other.toml", "11,12"));
+    let from = ["--from", &a, "--from", &b, "--keep", "0.1", "--finetune", "1", "--heads", "joint"];
+    let out = dir.path().join("one");
+    let crate_of = ["build", "--target", "qemu-m4", "--verify-samples", "2", "--out", text(&out)];
+    let report = build(&[&crate_of, &from[..]].concat());
+    assert_eq!(report["verify"]["host"]["mismatches"], 0);
+    let joint = &report["joint"];
+    let parts = joint["components"].as_array().expect("components");
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let alone: u64 = parts.iter().map(|p| number(&p["macs"])).sum();
+    // The last layer reads the features of both for the classes of both: as much again as the components' own ones.
+    let whole = number(&report["assembled"]["macs"]);
+    assert!(whole > alone && whole < alone + alone / 4, "{whole} for {alone}: {report:#}");
+    let right = joint["mean_class_int8"].as_f64().expect("a number");
+    assert!(right > 0.9, "{right}");
+
+    let output = Command::new(env!("CARGO_BIN_EXE_fratc"))
+        .args([&["assemble", "--out", text(&dir.path().join("one.assembly"))], &from[..]].concat())
+        .output()
+        .expect("fratc runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("joint/heads"));
 }
 
 fn from_word(word: &str) -> From {
