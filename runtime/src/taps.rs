@@ -51,7 +51,8 @@ pub fn complete(layer: &Depthwise<'_>, at_once: usize) -> bool {
 
 /// Calls `position` for the output pixels in turn, with what `tap` makes of each of the pixels under the window, row by
 /// row: slices of exactly `C` values, of `input` or, outside of it, of `scratch`, which holds at least
-/// [`scratch_bytes`]. They are as many as the window has taps, or [`MOST`], and output pixels have exactly `C` bytes.
+/// [`scratch_bytes`]. They are as many as the window has taps, and output pixels have exactly `C` bytes. For a window of
+/// more than [`MOST`] taps it is never called.
 #[inline(always)]
 pub fn run<'a, P: Copy>(
     layer: &Depthwise<'_>,

@@ -7,25 +7,39 @@ use crate::diag::Result;
 use crate::ir::op::{Dense, Op};
 use crate::ir::{Graph, NodeId};
 
-/// The network with one dense layer in place of those that end its branches; it reads the features of all branches, with
-/// weights of 0 from those of other networks, so that scores stay what they are: training may move them.
-///
-/// `None` where a branch does not end in a dense layer, or all read the same features.
-pub fn merge(graph: &Graph, branches: usize) -> Result<Option<Graph>> {
+/// The dense layers that end the branches of a joined network, each with the place of the features that it reads among all
+/// features; and these. `None` where a branch does not end in a dense layer.
+type Ends<'a> = Option<(Vec<(usize, &'a Dense)>, Vec<NodeId>)>;
+
+fn ends(graph: &Graph, branches: usize) -> Ends<'_> {
     let mut features: Vec<NodeId> = Vec::new();
     let mut layers: Vec<(usize, &Dense)> = Vec::new();
     for head in heads(graph, branches) {
         let node = graph.node(head);
-        let Op::Dense(dense) = &node.op else { return Ok(None) };
+        let Op::Dense(dense) = &node.op else { return None };
         let known = features.iter().position(|id| *id == node.inputs[0]);
         layers.push((known.unwrap_or(features.len()), dense));
         if known.is_none() {
             features.push(node.inputs[0]);
         }
     }
-    if features.len() < 2 {
+    Some((layers, features))
+}
+
+/// Of each branch of a joined network, or one cut out of it, the place of its features among all. Branches of one body
+/// share theirs.
+pub fn feature_places(graph: &Graph, branches: usize) -> Vec<usize> {
+    ends(graph, branches).map_or_else(Vec::new, |(layers, _)| layers.into_iter().map(|(place, _)| place).collect())
+}
+
+/// The network with one dense layer in place of those that end its branches; it reads the features of all branches, with
+/// weights of 0 from those of other networks, so that scores stay what they are: training may move them.
+///
+/// `None` where a branch does not end in a dense layer, or all read the same features.
+pub fn merge(graph: &Graph, branches: usize) -> Result<Option<Graph>> {
+    let Some((layers, features)) = ends(graph, branches).filter(|(_, features)| features.len() > 1) else {
         return Ok(None);
-    }
+    };
     let widths: Vec<usize> = features.iter().map(|&id| graph.shape(id).len()).collect();
     let in_features: usize = widths.iter().sum();
     let (mut weight, mut bias) = (Vec::new(), Vec::new());
@@ -47,24 +61,29 @@ pub fn merge(graph: &Graph, branches: usize) -> Result<Option<Graph>> {
     Ok(Some(merged))
 }
 
-/// Branch number `branch` of a joined network by itself, which gives the scores `outputs`. In a [`merge`]d one it reads
-/// the features of its own network only, the `network`-th.
-pub fn alone(graph: &Graph, branches: usize, branch: usize, network: usize, outputs: &Range<usize>) -> Result<Graph> {
-    let mut alone = graph.clone();
+/// The layer of a [`merge`]d network that reads all features, and these.
+pub fn joint_layer(graph: &Graph, branches: usize) -> Option<(&Dense, &[NodeId])> {
     let last = graph.node(graph.logits());
     match &last.op {
-        Op::Dense(joint) if branches > 1 => {
-            let features = &graph.node(last.inputs[0]).inputs;
-            let own = features[network.min(features.len() - 1)];
-            let before: usize = features.iter().take_while(|id| **id != own).map(|id| graph.shape(*id).len()).sum();
-            let in_features = graph.shape(own).len();
-            let rows = joint.weight.chunks_exact(joint.in_features).skip(outputs.start).take(outputs.len());
-            let weight = rows.flat_map(|row| &row[before..before + in_features]).copied().collect();
-            let bias = joint.bias[outputs.clone()].to_vec();
-            let dense = Dense { out_features: outputs.len(), in_features, weight, bias };
-            alone.push(free_name(graph, "alone"), Op::Dense(dense), &[own])?;
-        }
-        _ => alone.output = heads(graph, branches)[branch],
+        Op::Dense(joint) if branches > 1 => Some((joint, &graph.node(last.inputs[0]).inputs)),
+        _ => None,
+    }
+}
+
+/// Branch number `branch` of a joined network by itself, which gives the scores `outputs`. In a [`merge`]d one it reads
+/// the features at `place` only.
+pub fn alone(graph: &Graph, branches: usize, branch: usize, place: usize, outputs: &Range<usize>) -> Result<Graph> {
+    let mut alone = graph.clone();
+    if let Some((joint, features)) = joint_layer(graph, branches) {
+        let before: usize = features[..place].iter().map(|id| graph.shape(*id).len()).sum();
+        let in_features = graph.shape(features[place]).len();
+        let rows = joint.weight.chunks_exact(joint.in_features).skip(outputs.start).take(outputs.len());
+        let weight = rows.flat_map(|row| &row[before..before + in_features]).copied().collect();
+        let bias = joint.bias[outputs.clone()].to_vec();
+        let dense = Dense { out_features: outputs.len(), in_features, weight, bias };
+        alone.push(free_name(graph, "alone"), Op::Dense(dense), &[features[place]])?;
+    } else {
+        alone.output = heads(graph, branches)[branch];
     }
     alone.prune_dead();
     Ok(alone)
@@ -90,21 +109,50 @@ mod tests {
         graph
     }
 
+    fn joined(branches: &[(&str, &Graph)]) -> Graph {
+        let named: Vec<Branch<'_>> =
+            branches.iter().map(|&(name, graph)| Branch { name, graph, input: Vec::new() }).collect();
+        join(Shape::vector(3), &named).expect("joins").graph
+    }
+
+    fn scores(graph: &Graph) -> Vec<f32> {
+        let x = Batch { shape: Shape::vector(3), n: 2, data: vec![0.5, -1.0, 0.25, 2.0, -0.75, 1.0] };
+        Network::<f32>::new(graph).expect("runs").scores(&x).expect("scores").data
+    }
+
+    /// Every branch of `parts` by itself in the joined network and in the merged one.
+    fn check(parts: &[(&str, &Graph)]) {
+        let joined = joined(parts);
+        let merged = merge(&joined, parts.len()).expect("merges").expect("dense layers");
+        assert_eq!(scores(&joined), scores(&merged));
+        let places = feature_places(&joined, parts.len());
+        let mut first = 0;
+        for (branch, (name, own)) in parts.iter().enumerate() {
+            let outputs = first..first + own.classes();
+            first = outputs.end;
+            for graph in [&joined, &merged] {
+                let by_itself = alone(graph, parts.len(), branch, places[branch], &outputs).expect("a branch");
+                assert_eq!(scores(&by_itself), scores(own), "{name}");
+            }
+        }
+    }
+
     #[test]
     fn one_last_layer_gives_the_scores_of_all_branches() {
         let [a, b] = [branch(4, 2, 1), branch(5, 3, 2)];
-        let named = [("a", &a), ("b", &b)].map(|(name, graph)| Branch { name, graph, input: Vec::new() });
-        let joined = join(Shape::vector(3), &named).expect("joins").graph;
-        let merged = merge(&joined, 2).expect("merges").expect("dense layers");
-        let x = Batch { shape: Shape::vector(3), n: 2, data: vec![0.5, -1.0, 0.25, 2.0, -0.75, 1.0] };
-        let scores = |graph: &Graph| Network::<f32>::new(graph).expect("runs").scores(&x).expect("scores").data;
-        assert_eq!(scores(&joined), scores(&merged));
-        for (branch, (own, outputs)) in [(&a, 0..2), (&b, 2..5)].into_iter().enumerate() {
-            for graph in [&joined, &merged] {
-                let alone = alone(graph, 2, branch, branch, &outputs).expect("a branch");
-                assert_eq!(scores(&alone), scores(own));
-            }
-        }
+        check(&[("a", &a), ("b", &b)]);
         assert_eq!(merge(&a, 1).expect("looks"), None);
+    }
+
+    #[test]
+    fn branches_of_one_body_share_their_features() {
+        let (a, b) = (branch(4, 2, 1), branch(5, 3, 2));
+        let mut other = a.clone();
+        let Op::Dense(last) = &mut other.nodes[3].op else { unreachable!("the scores") };
+        last.weight.reverse();
+        let parts = [("a", &a), ("other", &other), ("b", &b)];
+        assert_eq!(feature_places(&joined(&parts), 3), [0, 0, 1]);
+        check(&parts);
+        assert_eq!(merge(&joined(&parts[..2]), 2).expect("looks"), None);
     }
 }

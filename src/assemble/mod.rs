@@ -23,7 +23,7 @@ mod slice;
 
 pub use fates::{may_vanish, settle};
 pub use join::{Branch, Joined, extend, heads, join};
-pub use merge::{alone, merge};
+pub use merge::{alone, feature_places, joint_layer, merge};
 
 use std::collections::BTreeSet;
 

@@ -8,7 +8,7 @@ use crate::pipeline::{self, PlanOptions};
 /// Show order, memory, kernels and estimated cost of every layer on a board, without compiling anything
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example: fratc plan signs.toml --target nrf52840dk --optimize balanced\nMemory is by offset in the arena; * marks the kernel that was chosen."
+    after_help = "Example: fratc plan signs.toml --target nrf52840dk --optimize ram\nMemory is by offset in the arena; * marks the kernel that was chosen."
 )]
 pub struct Cmd {
     #[command(flatten)]

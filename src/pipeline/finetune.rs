@@ -8,10 +8,11 @@ use crate::exec::Batch;
 use crate::finetune::{Done, Options, logits, soft_cross_entropy, tune};
 use crate::ir::{Graph, Shape};
 use crate::pipeline::calibration::of_classes;
+use crate::pipeline::cutter::thinned;
 use crate::pipeline::lesson::{Lesson, lesson};
 use crate::pipeline::readout::with_head;
 use crate::pipeline::route::{Cut, Start};
-use crate::pipeline::{Progress, Source, joint, score};
+use crate::pipeline::{HeadScale, Progress, Source, joint, score};
 use crate::report::{Finetune, HeldOut};
 
 /// Largest learning rate of the cosine. See `docs/finetune.md` for the measurement.
@@ -22,6 +23,9 @@ const SECOND_TRY: f64 = 8.0;
 
 /// Samples per step; part of the result, so it does not depend on the machine.
 const BATCH: usize = 32;
+
+/// Training samples that a last layer of all components is fitted to at most.
+const LEARNED: usize = 12_000;
 
 /// What the user wants; what is `None` the case file decides, else the default.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +95,15 @@ impl Wanted {
     }
 }
 
+/// What training starts from.
+struct Base {
+    graph: Graph,
+    /// How it does on held-out samples, which training has to beat.
+    judged: HeldOut,
+    /// Whether it has a last layer of all components that was better than theirs.
+    learned: bool,
+}
+
 /// Trains the network of `cut`, whose outputs are `classes` of `source`, from the weights fitted without the held-out
 /// samples, and leaves it as it was unless the result is better on these. `None` if no training is wanted.
 pub fn finetune(
@@ -101,6 +114,9 @@ pub fn finetune(
     progress: &dyn Progress,
 ) -> Result<Option<Finetune>> {
     if wanted.epochs == 0 {
+        if source.head_scale == HeadScale::Joint {
+            progress.note("--heads joint without --finetune is --heads fit");
+        }
         return Ok(None);
     }
     progress.stage("fine-tune");
@@ -126,20 +142,26 @@ pub fn finetune(
     };
 
     let judge = |graph: &Graph| judge(graph, source, &held_out, &truth);
-    let mut before = judge(&start)?;
+    let before = judge(&start)?;
+    let mut base = Base { graph: start, judged: before, learned: false };
     // What is left where training does not help.
-    let mut untrained = fitted_to_more.then(|| start.clone());
-    let mut start = start;
-    if let Some(merged) = joint::merged(source, &start)? {
-        start = merged;
+    let mut untrained = fitted_to_more.then(|| base.graph.clone());
+    if let Some(merged) = joint::merged(source, &base.graph)? {
+        base.graph = merged;
         if labelled {
-            let learned = with_head(&start, contract, &samples, &right, classes.len())?;
+            let some = thinned(&all, LEARNED);
+            let right: Vec<usize> = some.iter().map(|&i| right[i]).collect();
+            let learned = with_head(&base.graph, contract, &samples.select(&some), &right, classes.len())?;
             let found = judge(&learned)?;
             progress.note(&format!("one last layer for all components: {}", held_out_words(&found, &before)));
-            if found.cross_entropy < before.cross_entropy {
-                (start, before, untrained) = (learned.clone(), found, Some(learned));
+            if better(&found, &before) {
+                untrained = Some(learned.clone());
+                base = Base { graph: learned, judged: found, learned: true };
             }
         }
+    } else if source.head_scale == HeadScale::Joint {
+        progress
+            .note("--heads joint: the components have no dense last layers on features of their own to make one of");
     }
     let (mut after, mut kept) = (None, false);
     for rate in [wanted.rate, wanted.rate / SECOND_TRY] {
@@ -151,7 +173,7 @@ pub fn finetune(
             device: source.device,
             ..Options::default()
         };
-        let trained = tune(&start, contract, &samples, &targets, &options, &source.fixed, |done, graph| {
+        let trained = tune(&base.graph, contract, &samples, &targets, &options, &source.fixed, |done, graph| {
             progress.note(&look(done, rate, &judge(graph)?, &before));
             Ok(())
         });
@@ -159,7 +181,7 @@ pub fn finetune(
             Ok(trained) => {
                 let now = judge(&trained)?;
                 after = Some(now);
-                if better(&now, &before) {
+                if better(&now, &base.judged) {
                     (cut.graph, kept) = (trained, true);
                     break;
                 }
@@ -173,6 +195,10 @@ pub fn finetune(
             cut.graph = untrained;
         }
         progress.note("fine-tuning did not help on held-out samples: its result is dropped");
+        if base.learned {
+            progress.note("the last layer of all components, fitted before, stays");
+            (kept, after) = (true, Some(base.judged));
+        }
     }
     Ok(Some(Finetune {
         epochs: wanted.epochs,

@@ -3,10 +3,10 @@
 use crate::data::Samples;
 use crate::diag::{Diag, Result};
 use crate::ir::Graph;
-use crate::pipeline::Progress;
 use crate::pipeline::cutter::Cutter;
 use crate::pipeline::limits::Limits;
 use crate::pipeline::route::Wanted;
+use crate::pipeline::{Progress, joint};
 use crate::plan::{self, Plan};
 use crate::qir::{Program, Provenance};
 use crate::quantize;
@@ -39,6 +39,8 @@ pub(super) struct Meter<'a> {
     target: Option<&'a Target>,
     /// How kernels are chosen.
     plan: plan::Options,
+    /// Whether the network is trained in the end.
+    trained: bool,
 }
 
 impl<'a> Meter<'a> {
@@ -46,12 +48,23 @@ impl<'a> Meter<'a> {
         if options.limits.flash.is_some() && options.target.is_none() {
             progress.note("--max-flash counts weights and tables only: without a board nothing is known of the code");
         }
-        Self { cutter, limits: options.limits, target: options.target.as_ref(), plan: options.plan() }
+        Self {
+            cutter,
+            limits: options.limits,
+            target: options.target.as_ref(),
+            plan: options.plan(),
+            trained: options.finetune.any(),
+        }
     }
 
     /// What the network of these widths needs.
     pub(super) fn need(&self, widths: &[usize]) -> Result<Need> {
-        let graph = self.cutter.sliced(widths)?;
+        let mut graph = self.cutter.sliced(widths)?;
+        if self.trained
+            && let Some(merged) = joint::merged(self.cutter.source, &graph)?
+        {
+            graph = merged;
+        }
         let mut need = Need { sizes: Limits { macs: Some(graph.macs()), flash: None, ram: None }, crowd: 0.0 };
         if self.limits.flash.is_some() || self.limits.ram.is_some() {
             let (program, plan) = self.planned(&graph)?;

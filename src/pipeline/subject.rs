@@ -106,6 +106,10 @@ impl Subject {
         let emitted_for = Target::load(&kept.target)?;
         let target = options.target.as_ref().map_or_else(|| Ok(emitted_for.clone()), |name| Target::load(name))?;
         let program = qir::load(&dir.join(PROGRAM_FILE))?;
+        // It was built with its own goal, which the default leaves unsaid.
+        let goals = [Optimize::Speed, Optimize::Size, Optimize::Ram];
+        let told = |goal: &Optimize| program.provenance.options.contains(&format!("--optimize {}", goal.name()));
+        let plan = plan::Options { optimize: goals.into_iter().find(told).unwrap_or_default(), ..plan };
         let mut files = verify::read_crate(dir)?;
         files.retain(|file| !file.path.starts_with("fratc/"));
         Ok(Self {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::assemble;
 use crate::diag::Result;
 use crate::ir::Graph;
+use crate::ir::op::Op;
 use crate::pipeline::joint::asked;
 use crate::pipeline::{Source, score};
 use crate::report;
@@ -31,13 +32,20 @@ pub(super) fn report(
     }
     let all = 0..asked(source);
     let count = source.parts.len();
+    let places = assemble::feature_places(&source.graph, count);
+    // What a last layer of all takes beside those of the components.
+    let mut across = assemble::joint_layer(small, count).map_or(0, |(joint, _)| joint.weight.len());
     let components: Vec<report::Component> = source
         .parts
         .iter()
         .enumerate()
         .filter(|(_, part)| part.wanted)
         .map(|(branch, part)| {
-            let alone = assemble::alone(small, count, branch, part.network, &part.outputs)?;
+            let place = places.get(branch).copied().unwrap_or(0);
+            let alone = assemble::alone(small, count, branch, place, &part.outputs)?;
+            if let Op::Dense(own) = &alone.node(alone.logits()).op {
+                across = across.saturating_sub(own.weight.len());
+            }
             Ok(report::Component {
                 name: part.name.clone(),
                 model: part.model_name.clone(),
@@ -54,8 +62,8 @@ pub(super) fn report(
     let classes = |c: &report::Component| c.classes.len() as f64;
     let alone: f64 = components.iter().map(|c| c.source_alone * classes(c)).sum();
     Ok(Some(report::Joint {
-        shared_macs: components.iter().map(|c| c.macs).sum::<u64>().saturating_sub(small.macs()),
-        shared_params: components.iter().map(|c| c.params).sum::<usize>().saturating_sub(small.params()),
+        shared_macs: components.iter().map(|c| c.macs).sum::<u64>().saturating_sub(small.macs() - across as u64),
+        shared_params: components.iter().map(|c| c.params).sum::<usize>().saturating_sub(small.params() - across),
         mean_class_alone: alone / components.iter().map(classes).sum::<f64>(),
         mean_class_source: mean_class(rows.source, truth, &all),
         mean_class_f32: mean_class(rows.small, truth, &all),

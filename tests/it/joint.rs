@@ -285,6 +285,13 @@ fn components_learn_one_last_layer() {
     let right = joint["mean_class_int8"].as_f64().expect("a number");
     assert!(right > 0.9, "{right}");
 
+    // What the layer takes counts towards limits.
+    let onnx = dir.path().join("one.onnx");
+    let limited = ["assemble", "--max-macs", "3%", "--out", text(&onnx)];
+    let summary = build(&[&limited[..], &from[..4], &from[6..]].concat());
+    let (macs, of) = (number(&summary["macs"]), number(&summary["source_macs"]));
+    assert!(macs * 100 <= of * 3 && macs * 100 > of * 2, "{macs} of {of}");
+
     let output = Command::new(env!("CARGO_BIN_EXE_fratc"))
         .args([&["assemble", "--out", text(&dir.path().join("one.assembly"))], &from[..]].concat())
         .output()

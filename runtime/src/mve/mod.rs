@@ -1,7 +1,7 @@
 //! Kernels for cores with the vector extension (Helium): Cortex-M55, M85.
 //!
-//! In: the arguments of the portable kernel, weights packed by the compiler and scratch memory, of which the
-//! contents have no meaning. Out: the same bytes as the portable kernel. On other processors, and without
+//! In: the arguments of the portable kernel, weights packed by the compiler (those of depthwise convolutions as they are)
+//! and scratch memory, of which the contents have no meaning. Out: the same bytes as the portable kernel. On other processors, and without
 //! the feature `mve`, a portable twin reads the same packed weights and gives the same bytes.
 //!
 //! `unsafe` stands in the assembly blocks only, each with its proof.
