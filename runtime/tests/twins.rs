@@ -6,6 +6,7 @@
 
 use fratc_runtime as kernels;
 
+// Formatted where they stand, with the host tool's settings.
 #[rustfmt::skip]
 #[path = "../../tests/it/cores/check.rs"]
 mod cores;
@@ -13,7 +14,7 @@ mod cores;
 #[path = "../../tests/it/dsp/check.rs"]
 mod dsp;
 
-/// Random layers of each kind.
+/// Random layers of each kind; more of them, and the instructions themselves, in `tests/it`.
 const ROUNDS: u32 = if cfg!(miri) { 3 } else { 50 };
 
 #[test]
