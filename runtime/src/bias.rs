@@ -1,5 +1,7 @@
 //! Start of the accumulators.
 
+use core::ops::Range;
+
 /// Biases: accumulators start here. They hold the layer's bias and `−zero_point · Σ weights`.
 #[derive(Debug, Clone, Copy)]
 pub enum Bias<'a> {
@@ -40,6 +42,25 @@ impl<'a> Bias<'a> {
                     .get(start..start.wrapping_add(channels))
                     .unwrap_or(&[])
             }
+        }
+    }
+
+    /// The biases of the output rows `rows` alone; empty where a table is too short.
+    #[inline(always)]
+    pub fn band(&self, band: &Range<usize>) -> Self {
+        match *self {
+            Bias::Channel(bias) => Bias::Channel(bias),
+            Bias::Border {
+                rows,
+                cols,
+                col_classes,
+                table,
+            } => Bias::Border {
+                rows: rows.get(band.start..band.end).unwrap_or(&[]),
+                cols,
+                col_classes,
+                table,
+            },
         }
     }
 

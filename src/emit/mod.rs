@@ -9,7 +9,8 @@
 //! - `names`: identifiers for layers
 //! - `text`: literals and the line breaks of `rustfmt`
 //! - `layer`: one function per layer, one file per operator
-//! - `schedule`: `src/layers.rs`; `bands`: layers that run some rows at a time
+//! - `schedule`: `src/layers.rs`; `bands`: layers that run some rows at a time; `strips`: layers that do so
+//!   together
 //! - `library`: `src/lib.rs`
 //! - `kernels`: `src/kernels/`, copied from the runtime
 //! - `bare_metal`: the example, `memory.x` and `.cargo/config.toml`
@@ -27,6 +28,7 @@ mod manifest;
 mod names;
 mod readme;
 mod schedule;
+mod strips;
 mod text;
 
 pub use golden::Sample;

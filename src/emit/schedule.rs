@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::EmittedFile;
 use super::bands;
+use super::strips;
 use super::layer::{Context, Support, function};
 use super::text::{call, filled, range};
 use crate::plan::{Home, Plan};
@@ -40,14 +41,15 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
         kernels.extend(layer.kernels);
         support.extend(layer.support);
         tables.extend(layer.tables);
-        let turn = bands::turn(program, plan, &context).unwrap_or_else(|| turn(program, plan, &context));
-        steps.push((step.layer, turn));
+        let by_rows = strips::turn(program, plan, &context, names).or_else(|| bands::turn(program, plan, &context));
+        steps.push((step.layer, by_rows.unwrap_or_else(|| turn(program, plan, &context))));
     }
     let has_region = steps.iter().any(|(_, turn)| turn.contains(" region("));
     let has_pair = steps.iter().any(|(_, turn)| turn.contains(" pair("));
     let has_split = steps.iter().any(|(_, turn)| turn.contains(" split("));
     let has_regions = has_pair || steps.iter().any(|(_, turn)| turn.contains(" regions("));
     let has_bands = plan.steps.iter().any(|step| step.bands.is_some());
+    let has_strips = !plan.strips.is_empty();
     let has_any = has_region || has_regions || has_split;
     let memory = if has_any { "memory" } else { "_memory" };
     let input = if program.layers.iter().any(|l| l.inputs.contains(&program.input())) { "input" } else { "_input" };
@@ -69,7 +71,10 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     let (mut lines, mut turns) = (String::new(), String::new());
     for (layer, turn) in &steps {
         let _ = writeln!(lines, "    observe({layer}, step({layer}, memory, input, scores));");
-        let _ = writeln!(turns, "        {layer} => {{\n{turn}        }}");
+        // A layer whose strip has not ended has no turn of its own.
+        if !turn.is_empty() {
+            let _ = writeln!(turns, "        {layer} => {{\n{turn}        }}");
+        }
     }
     let _ = write!(
         text,
@@ -86,6 +91,8 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
         (has_regions, include_str!("templates/regions.rs")),
         (has_split, include_str!("templates/split.rs")),
         (has_bands, include_str!("templates/bands.rs")),
+        (has_bands || has_strips, include_str!("templates/bytes_of.rs")),
+        (has_strips, include_str!("templates/strips.rs")),
         (support.contains(&Support::Hwc), include_str!("templates/hwc.rs")),
         (support.contains(&Support::Window), include_str!("templates/window.rs")),
         (support.contains(&Support::U8s), include_str!("templates/u8s.rs")),

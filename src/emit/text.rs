@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 /// rustfmt's line width.
 const MAX_WIDTH: usize = 100;
 /// rustfmt's `fn_call_width` and `array_width`.
-const LIST_WIDTH: usize = 60;
+pub(super) const LIST_WIDTH: usize = 60;
 /// rustfmt's `short_array_element_width_threshold`.
 const SHORT_ELEMENT: usize = 10;
 

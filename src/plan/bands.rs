@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use super::{ALIGN, Kernel, needs};
-use crate::qir::{Bias, Hwc, Layer, Op, Program};
+use crate::qir::{Hwc, Layer, Op, Program};
 use fratc_runtime::shape::Window;
 
 /// Bands of one step.
@@ -36,6 +36,25 @@ impl Bands {
     }
 }
 
+/// The window by which output rows read the rows of each input; `None` where they need more of it.
+pub(super) fn row_window(op: &Op) -> Option<crate::qir::Window> {
+    match op {
+        Op::Concat | Op::Add(_) | Op::Lookup(_) => {
+            Some(crate::qir::Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] })
+        }
+        Op::Conv(conv) | Op::Depthwise(conv) => Some(conv.window),
+        Op::MaxPool(window) => Some(*window),
+        Op::AvgPool(pool) => Some(pool.window),
+        Op::Grouped(_) | Op::Dense(_) | Op::Gate(_) | Op::Flatten | Op::Adapt(_) => None,
+    }
+}
+
+/// Whether each of `outputs` rows reads one of `inputs` rows at least: kernels may refuse an empty input, which rows that read
+/// padding only would have.
+pub(super) fn rows_each_read(window: &Window, outputs: usize, inputs: usize) -> bool {
+    (0..outputs).all(|y| !window.rows_read(&(y..y + 1), inputs).is_empty())
+}
+
 /// Rows of a layer that works row by row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rows {
@@ -49,21 +68,12 @@ pub(super) struct Rows {
 impl Rows {
     /// Those of `layer` over its input `over`, if it can run by bands.
     pub fn of(program: &Program, layer: &Layer, kernel: Kernel, over: usize) -> Option<Self> {
-        let each = crate::qir::Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
-        let window = match &layer.op {
-            Op::Concat => &each,
-            // A table of biases by position belongs to the whole output.
-            Op::Conv(conv) | Op::Depthwise(conv) if matches!(conv.bias, Bias::Channel(_)) => &conv.window,
-            Op::MaxPool(window) => window,
-            Op::AvgPool(pool) => &pool.window,
-            _ => return None,
-        };
+        // A sum of two rows is as fast in place.
+        let window = row_window(&layer.op).filter(|_| !matches!(layer.op, Op::Add(_) | Op::Lookup(_)))?;
         let (input, output) = (program.tensor(*layer.inputs.get(over)?).shape, program.tensor(layer.output).shape);
         let unit = needs::band_unit(kernel, output).min(output.h);
-        let rows = Self { input, output, window: needs::window(window), unit };
-        // Kernels may refuse an empty input, which a band that reads padding only would have.
-        let each = |y: usize| !rows.window.rows_read(&(y..y + 1), input.h).is_empty();
-        (output.h > 1 && (0..output.h).all(each)).then_some(rows)
+        let rows = Self { input, output, window: needs::window(&window), unit };
+        (output.h > 1 && rows_each_read(&rows.window, output.h, input.h)).then_some(rows)
     }
 
     /// Output rows of the tensor.

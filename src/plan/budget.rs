@@ -1,38 +1,94 @@
 //! Plans for what the user wants, within limits, and what they take.
 
 use super::cost::{self, Candidate};
-use super::{Estimate, Kernel, Optimize, Options, Plan, check_program, code, lay_out, plan_for, select};
+use super::{Estimate, Kernel, Optimize, Options, Plan, check_program, code, lay_out, plan_for, select, strip_search};
 use crate::diag::Result;
 use crate::qir::Program;
 use crate::target::Target;
 
-/// Like [`super::plan_for`], with the kernels that are best for `options`.
+/// Where little RAM is wanted, a part of so many of it is worth as many instructions as the plan takes that is balanced.
+const NEARLY: u128 = 20;
+
+/// Like [`super::plan_for`], with the kernels that are best for `options`. Layers advance together in strips where little
+/// RAM is wanted, and where there is not enough of it otherwise.
 ///
 /// # Errors
 /// As [`super::plan`].
 pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
-    if *options == (Options { optimize: Optimize::Speed, ..Options::default() }) {
-        return plan_for(program, target);
-    }
     check_program(program)?;
-    let chosen = within_flash(program, target, options)?;
+    let chosen = if *options == (Options { optimize: Optimize::Speed, ..Options::default() }) {
+        plan_for(program, target)?
+    } else {
+        within_flash(program, target, options)?
+    };
+    let room = options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes());
+    let over = |ram: u64| u128::from(ram.saturating_sub(room));
     if options.optimize != Optimize::Ram {
-        return Ok(chosen);
+        if over(ram(&chosen)) == 0 {
+            return Ok(chosen);
+        }
+        return in_strips(program, target, options, chosen, |ram, instructions| {
+            [over(ram), u128::from(instructions)]
+        });
     }
-    // What an output may share with its input is known only once everything has its place.
+    let balanced = within_flash(program, target, &Options { optimize: Optimize::Balanced, ..*options })?;
+    let scale = estimate(program, target, &balanced);
+    let [all, whole] = [scale.instructions, scale.ram].map(u128::from);
+    in_strips(program, target, options, chosen, |ram, instructions| {
+        [over(ram), NEARLY * u128::from(ram) * all + u128::from(instructions) * whole]
+    })
+}
+
+/// The plan of least `key` of its RAM and instructions, with the kernels of each goal and with any strips; `chosen` where none
+/// is better.
+fn in_strips(
+    program: &Program,
+    target: &Target,
+    options: &Options,
+    chosen: Plan,
+    key: impl Fn(u64, u64) -> [u128; 2],
+) -> Result<Plan> {
     let of_goal = |optimize| select::Choice::new(program, target, &Options { optimize, ..*options }).kernels();
-    let goals = [Optimize::Balanced, Optimize::Size, Optimize::Speed].map(of_goal);
-    let mut best = chosen;
-    let mut cost = (best.arena_bytes, estimate(program, target, &best).instructions);
+    let goals = [Optimize::Balanced, Optimize::Size, Optimize::Speed, Optimize::Ram].map(of_goal);
+    let mut sets: Vec<Vec<Kernel>> = Vec::new();
     for kernels in goals.into_iter().chain([leanest(program, target)]) {
-        let other = lay_out(program, &kernels, true)?;
-        let within = options.max_flash.is_none_or(|limit| flash_bound(program, &other, target) <= limit);
-        let other_cost = (other.arena_bytes, estimate(program, target, &other).instructions);
-        if within && other_cost < cost {
-            (best, cost) = (other, other_cost);
+        if !sets.contains(&kernels) {
+            sets.push(kernels);
         }
     }
-    Ok(best)
+    let limit = options.max_flash.unwrap_or(u64::MAX).min(target.flash_bytes());
+    let key_of = |plan: &Plan| {
+        let Estimate { ram, instructions, .. } = estimate(program, target, plan);
+        let [over, wanted] = key(ram, instructions);
+        [flash_bound(program, plan, target).saturating_sub(limit).into(), over, wanted]
+    };
+    let mut best = (key_of(&chosen), chosen);
+    for kernels in sets {
+        let each = instructions(program, target, &kernels);
+        let all: u64 = each.iter().sum();
+        let input = program.tensor(program.input()).shape.len();
+        let strips =
+            strip_search::best(program, &kernels, &each, |arena, more| key((arena + input) as u64, all + more));
+        for strips in [&strips[..], &[]] {
+            let plan = lay_out(program, &kernels, strips, true)?;
+            let key = key_of(&plan);
+            if key < best.0 {
+                best = (key, plan);
+            }
+        }
+    }
+    Ok(best.1)
+}
+
+/// Estimated instructions of each layer.
+fn instructions(program: &Program, target: &Target, kernels: &[Kernel]) -> Vec<u64> {
+    select::Choice::new(program, target, &Options { optimize: Optimize::Speed, ..Options::default() })
+        .instructions_of(kernels)
+}
+
+/// Bytes of arena and input.
+fn ram(plan: &Plan) -> u64 {
+    (plan.arena_bytes + plan.input_bytes) as u64
 }
 
 /// For each layer the kernel with the least scratch memory; of several the fastest.
@@ -49,16 +105,16 @@ fn leanest(program: &Program, target: &Target) -> Vec<Kernel> {
 fn within_flash(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
     // Bands take code.
     let room = options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes());
-    let in_room = |plan: &Plan| (plan.arena_bytes + plan.input_bytes) as u64 <= room;
+    let in_room = |plan: &Plan| ram(plan) <= room;
     let choose = |options: &Options| {
         let kernels = select::Choice::new(program, target, options).kernels();
         if options.optimize == Optimize::Size {
-            let whole = lay_out(program, &kernels, false)?;
+            let whole = lay_out(program, &kernels, &[], false)?;
             if in_room(&whole) {
                 return Ok(whole);
             }
         }
-        lay_out(program, &kernels, true)
+        lay_out(program, &kernels, &[], true)
     };
     let mut chosen = choose(options)?;
     let Some(limit) = options.max_flash else { return Ok(chosen) };
@@ -75,7 +131,7 @@ fn within_flash(program: &Program, target: &Target, options: &Options) -> Result
     }
     if flash_bound(program, &chosen, target) > limit {
         let kernels: Vec<Kernel> = chosen.steps.iter().map(|step| step.kernel).collect();
-        let whole = lay_out(program, &kernels, false)?;
+        let whole = lay_out(program, &kernels, &[], false)?;
         if in_room(&whole) && flash_bound(program, &whole, target) < flash_bound(program, &chosen, target) {
             chosen = whole;
         }
@@ -86,15 +142,15 @@ fn within_flash(program: &Program, target: &Target, options: &Options) -> Result
 /// Share by which code may be larger than predicted, see `docs/device.md`.
 const CODE_RESERVE: f64 = 0.05;
 
-/// Bytes by which the schedule of a layer in bands may be larger than predicted: with rows that bands do not divide, the
+/// Bytes by which the schedule of a layer in bands or strips may be larger than predicted: with rows that bands do not divide, the
 /// optimizer leaves checks in some networks' loops that it proves away in others'.
 const BAND_RESERVE: u64 = 160;
 
 /// Bytes of flash that `plan` takes on `target` at most: constants, and code with what its prediction may be wrong by.
 pub fn flash_bound(program: &Program, plan: &Plan, target: &Target) -> u64 {
     let code = (code_bytes(program, plan, target) as f64 * (1.0 + CODE_RESERVE)).ceil() as u64;
-    let in_bands = plan.steps.iter().filter(|step| step.bands.is_some()).count() as u64;
-    plan.sizes.total() as u64 + code + BAND_RESERVE * in_bands
+    let by_rows = plan.steps.iter().filter(|step| step.by_rows()).count() as u64;
+    plan.sizes.total() as u64 + code + BAND_RESERVE * by_rows
 }
 
 /// What `plan` is estimated to cost on `target`; the arena is the plan's own.
@@ -102,8 +158,10 @@ pub fn estimate(program: &Program, target: &Target, plan: &Plan) -> Estimate {
     let kernels: Vec<Kernel> = plan.steps.iter().map(|step| step.kernel).collect();
     let estimate = select::Choice::new(program, target, &Options::default()).estimate_of(&kernels);
     let code = code::code(program, plan, target).map_or(estimate.code, |code| code.total());
-    let ram = (plan.arena_bytes + plan.input_bytes) as u64;
-    Estimate { code, flash: plan.sizes.total() as u64 + code, ram, ..estimate }
+    let each = instructions(program, target, &kernels);
+    let more = plan.strips.iter().map(|strip| strip_search::overhead(program, &kernels, &each, strip)).sum::<u64>();
+    let instructions = estimate.instructions + more;
+    Estimate { instructions, code, flash: plan.sizes.total() as u64 + code, ram: ram(plan) }
 }
 
 /// Bytes of code that `plan` is predicted to take on `target`: see [`code`]; where one of its kernels was never measured

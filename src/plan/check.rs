@@ -1,7 +1,7 @@
 //! The invariants of a plan.
 
 use super::bands::Rows;
-use super::{ALIGN, Home, Placement, Plan, Scratch, needs};
+use super::{ALIGN, Home, Placement, Plan, Scratch, Strip, needs};
 use crate::diag::{Diag, Result};
 use crate::qir::Program;
 
@@ -13,7 +13,9 @@ impl Plan {
     /// 4. two tensors alive at one step share no byte, unless one replaces the other there, at the same offset, or lies
     ///    over it, its layer runs in bands, and no band writes what it or a later one reads;
     /// 5. a step has the scratch memory that its kernel asks for, inside the arena, aligned, and sharing no byte with a
-    ///    tensor alive at the step.
+    ///    tensor alive at the step;
+    /// 6. a strip's turns are those of its layers, which are in no other strip and run neither in place nor in bands; what it
+    ///    reads and writes is alive during all of it, and of a tensor that is never whole its rows have their place.
     ///
     /// # Errors
     /// `plan/invalid`, naming the tensors.
@@ -33,13 +35,17 @@ impl Plan {
             for id in step.reads.iter().chain([&step.writes]) {
                 let Some(place) = self.placements.iter().find(|p| p.tensor == *id) else { continue };
                 let tensor = program.tensor(*id);
+                let rolling = self.strips.iter().flat_map(|strip| &strip.rolling).find(|rolling| rolling.tensor == *id);
                 let fits = place.offset % ALIGN == 0
-                    && place.bytes == tensor.shape.len()
+                    && place.bytes == rolling.map_or(tensor.shape.len(), super::Rolling::bytes)
                     && place.offset + place.bytes <= self.arena_bytes;
                 if !fits || index < place.first_step || place.last_step < index {
                     return invalid(format!("tensor `{}` is not where or when it should be", tensor.name));
                 }
             }
+        }
+        if let Some(strip) = self.broken_strip(program) {
+            return invalid(format!("layers {} to {} do not run in these strips", strip.first, strip.last));
         }
         for (i, a) in self.placements.iter().enumerate() {
             for b in &self.placements[i + 1..] {
@@ -93,6 +99,28 @@ impl Plan {
             && old.last_step == new.first_step
             && bands.rows > 0
             && rows.allow(bands, new.offset, old.offset)
+    }
+}
+
+impl Plan {
+    /// A strip that is not as [`Plan::verify`] says.
+    fn broken_strip(&self, program: &Program) -> Option<&Strip> {
+        let named = self.steps.iter().enumerate().all(|(index, step)| {
+            step.strip == self.strips.iter().position(|strip| strip.has(index))
+                && (step.strip.is_none() || (step.bands.is_none() && step.in_place.is_none()))
+        });
+        let apart = self.strips.windows(2).all(|pair| pair[0].last < pair[1].first);
+        self.strips.iter().find(|strip| {
+            let again = Strip::of(program, strip.first, strip.last, strip.rows);
+            let of_steps = self.steps.get(strip.first..=strip.last).unwrap_or(&[]);
+            let alive = |step: &super::Step| {
+                let all = step.reads.iter().chain([&step.writes]);
+                let places = all.filter_map(|id| self.placements.iter().find(|p| p.tensor == *id));
+                let during = |place: &Placement| strip.last <= place.last_step && place.first_step <= strip.first;
+                places.into_iter().all(during)
+            };
+            !named || !apart || again.as_ref() != Some(*strip) || !of_steps.iter().all(alive)
+        })
     }
 }
 

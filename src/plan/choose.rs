@@ -25,7 +25,7 @@ const CODE: u64 = 32 << 10;
 /// the code. Those that cost flash come in the order of instructions saved per byte.
 pub(super) fn choose(program: &Program, features: Features, flash: u64) -> Vec<Kernel> {
     let mut kernels: Vec<Kernel> = program.layers.iter().map(|layer| small(program, layer, features)).collect();
-    let mut bytes = sizes::sizes(program, &kernels).total() as u64 + CODE;
+    let mut bytes = sizes::sizes(program, &kernels, &[]).total() as u64 + CODE;
     let mut wanted: Vec<Wanted> = Vec::new();
     for (index, (layer, &kernel)) in program.layers.iter().zip(&kernels).enumerate() {
         let Some(shapes) = as_conv(program, layer) else { continue };

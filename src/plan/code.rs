@@ -181,10 +181,10 @@ pub fn struct_bytes(layer: &Layer, kernel: Kernel) -> usize {
     TABLE.structs.get(cost::form(&layer.op, kernel)).map_or(0, |bytes| *bytes as usize)
 }
 
-/// What decides the size of `infer`: always, for each four classes, for each layer, and for each layer in bands: with
-/// scratch memory, without, and of several inputs for each of them.
+/// What decides the size of `infer`: always, for each four classes, for each layer, and for each layer in bands or
+/// strips: with scratch memory, without, and of several inputs for each of them.
 pub fn schedule_features(program: &Program, plan: &Plan) -> [f64; SCHEDULE] {
-    let banded = || plan.steps.iter().filter(|step| step.bands.is_some());
+    let banded = || plan.steps.iter().filter(|step| step.by_rows());
     let one = || banded().filter(|step| step.reads.len() == 1);
     let counts = [
         1,
@@ -230,7 +230,9 @@ pub fn code(program: &Program, plan: &Plan, target: &Target) -> Option<Code> {
     let mut users: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (index, (step, form)) in plan.steps.iter().zip(&forms).enumerate() {
         let form = measured.form(form)?;
-        let bytes = if step.bands.is_some() { form.banded.unwrap_or(in_bands) } else { form.call };
+        // Sums and tables take as many values as they are given.
+        let whole = matches!(program.layers[step.layer].op, Op::Add(_) | Op::Lookup(_));
+        let bytes = if step.by_rows() && !whole { form.banded.unwrap_or(in_bands) } else { form.call };
         layers.push(bytes.round() as u64);
         for function in &form.functions {
             users.entry(function).or_default().insert(index);

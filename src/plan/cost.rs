@@ -160,7 +160,7 @@ pub fn candidates(program: &Program, target: &Target) -> Vec<Vec<Candidate>> {
     let most = kernels.iter().map(Vec::len).max().unwrap_or(0);
     // Constants of every layer under its first kernel, under its second, and so on.
     let of_rank = |rank: usize| -> Vec<Kernel> { kernels.iter().map(|all| all[rank.min(all.len() - 1)]).collect() };
-    let sizes: Vec<Sizes> = (0..most).map(|rank| super::sizes::sizes(program, &of_rank(rank))).collect();
+    let sizes: Vec<Sizes> = (0..most).map(|rank| super::sizes::sizes(program, &of_rank(rank), &[])).collect();
     let of_layer = |(index, layer): (usize, &Layer)| {
         let candidate = |(rank, &kernel): (usize, &Kernel)| Candidate {
             kernel,

@@ -2,6 +2,7 @@
 
 use super::bands::Rows;
 use super::place::Overlap;
+use super::strips::{Rolling, Strip};
 use super::{Kernel, Step, needs};
 use crate::qir::{Op, Program, TensorId};
 
@@ -52,19 +53,30 @@ impl Block {
 }
 
 /// Steps in program order, and the blocks that need arena bytes, in order of their first step.
-pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) -> (Vec<Step>, Vec<Block>) {
+///
+/// What a strip reads and writes is alive during all of it.
+pub(super) fn lives(
+    program: &Program,
+    kernels: &[Kernel],
+    strips: &[Strip],
+    strategy: InPlace,
+) -> (Vec<Step>, Vec<Block>) {
+    let strip_of = |step: usize| strips.iter().position(|strip| strip.has(step));
     let mut last_read = vec![0; program.tensors.len()];
     for (step, layer) in program.layers.iter().enumerate() {
         for input in &layer.inputs {
-            last_read[input.index()] = step;
+            last_read[input.index()] = strip_of(step).map_or(step, |strip| strips[strip].last);
         }
     }
     let mut steps = Vec::with_capacity(program.layers.len());
     let mut blocks: Vec<Block> = Vec::new();
     for ((step, layer), &kernel) in program.layers.iter().enumerate().zip(kernels) {
         let output = layer.output;
-        let life = Life { tensor: output, first_step: step, last_step: last_read[output.index()].max(step) };
-        let bytes = program.tensor(output).shape.len();
+        let strip = strip_of(step);
+        let (first_step, end) = strip.map_or((step, step), |strip| (strips[strip].first, strips[strip].last));
+        let life = Life { tensor: output, first_step, last_step: last_read[output.index()].max(end) };
+        let rolling = strip.and_then(|strip| strips[strip].rolling.iter().find(|rolling| rolling.tensor == output));
+        let bytes = rolling.map_or(program.tensor(output).shape.len(), Rolling::bytes);
         let may_replace = |input: &TensorId| {
             *input != program.input()
                 && *input != program.output
@@ -72,7 +84,7 @@ pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) ->
                 && program.tensor(*input).shape.len() == bytes
                 && layer.inputs.iter().filter(|other| *other == input).count() == 1
         };
-        let in_place = if output == program.output {
+        let in_place = if output == program.output || strip.is_some() {
             None
         } else {
             match (&layer.op, strategy) {
@@ -112,7 +124,7 @@ pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) ->
             blocks.push(Block { members: Vec::new(), scratch_of: Some(step), bytes: scratch });
         }
         let reads = layer.inputs.clone();
-        steps.push(Step { layer: step, reads, writes: output, in_place, kernel, scratch: None, bands: None });
+        steps.push(Step { layer: step, reads, writes: output, in_place, kernel, scratch: None, bands: None, strip });
     }
     (steps, blocks)
 }
@@ -120,6 +132,9 @@ pub(super) fn lives(program: &Program, kernels: &[Kernel], strategy: InPlace) ->
 /// The outputs that may lie over their inputs: rows of one tensor, read for the last time.
 pub(super) fn overlaps(program: &Program, steps: &[Step], blocks: &[Block]) -> Vec<Overlap> {
     let overlap = |(step, turn): (usize, &Step)| {
+        if turn.strip.is_some() {
+            return None;
+        }
         let once = |id: &TensorId| turn.reads.iter().filter(|read| *read == id).count() == 1;
         let in_arena = |id: &TensorId| *id != program.input() && *id != program.output;
         // Of several parts only one can lie under the end of the output: the largest.

@@ -14,6 +14,7 @@
 //! - `choose`: the fastest of each layer
 //! - `pack`: its weights' layout
 //! - `bands`: layers that run some rows at a time, with their output over their input
+//! - `strips`: runs of layers that advance together, a few rows at a time; `strip_search`: which of them to take
 //! - `cost`, `fitted`: what a kernel will cost
 //! - `select`, `budget`: the kernels that are best together, within limits
 //! - `place`: offsets
@@ -36,6 +37,8 @@ mod pack;
 mod place;
 mod select;
 mod sizes;
+mod strip_search;
+mod strips;
 
 pub use bands::Bands;
 pub use budget::{code_bytes, estimate, flash_bound, plan_as};
@@ -44,6 +47,7 @@ pub use needs::{Shapes, as_conv, columns, leaves_one};
 pub use pack::{Packed, pack};
 pub use select::{Estimate, Optimize, Options};
 pub use sizes::{LayerBytes, Sizes};
+pub use strips::{Rolling, Strip, Turn};
 
 use crate::diag::{Diag, Result};
 use crate::qir::{InputKind, Op, Program, TensorId};
@@ -84,6 +88,15 @@ pub struct Step {
     pub scratch: Option<Scratch>,
     /// Set where the output lies over the input: the layer runs band by band.
     pub bands: Option<Bands>,
+    /// Index into [`Plan::strips`] of the strip that the layer is part of.
+    pub strip: Option<usize>,
+}
+
+impl Step {
+    /// Whether the layer computes some rows of its output at a time.
+    pub fn by_rows(&self) -> bool {
+        self.bands.is_some() || self.strip.is_some()
+    }
 }
 
 /// Bytes of the arena that hold nothing before and after a step.
@@ -102,11 +115,11 @@ pub struct Placement {
     pub tensor: TensorId,
     /// Offset in the arena, in bytes, a multiple of [`ALIGN`].
     pub offset: usize,
-    /// Bytes.
+    /// Bytes; of a tensor that is never whole those of the rows that are kept.
     pub bytes: usize,
-    /// The step that writes it.
+    /// The step that writes it; in a strip, the strip's first.
     pub first_step: usize,
-    /// The last step that reads it.
+    /// The last step that reads it; in a strip, the strip's last.
     pub last_step: usize,
 }
 
@@ -115,6 +128,8 @@ pub struct Placement {
 pub struct Plan {
     /// Layers in execution order.
     pub steps: Vec<Step>,
+    /// Layers that advance together, in order; no two of them share a layer.
+    pub strips: Vec<Strip>,
     /// Arena tensors, by id.
     pub placements: Vec<Placement>,
     /// Bytes of the arena, a multiple of [`ALIGN`].
@@ -184,7 +199,7 @@ pub fn plan_for(program: &Program, target: &Target) -> Result<Plan> {
 /// As [`plan`].
 pub fn plan_kernels(program: &Program, kernels: &[Kernel]) -> Result<Plan> {
     check_program(program)?;
-    lay_out(program, kernels, false)
+    lay_out(program, kernels, &[], false)
 }
 
 /// Channels that kernels of the target's core take at once: those for DSP instructions load four values as a word.
@@ -195,16 +210,16 @@ pub fn channel_granule(target: &Target) -> usize {
 fn plan_with(program: &Program, features: Features, flash: u64) -> Result<Plan> {
     check_program(program)?;
     let kernels = choose::choose(program, features, flash);
-    lay_out(program, &kernels, true)
+    lay_out(program, &kernels, &[], true)
 }
 
-/// Places everything for these kernels; `bands`: layers may run in bands where that saves RAM.
-fn lay_out(program: &Program, kernels: &[Kernel], bands: bool) -> Result<Plan> {
+/// Places everything for these kernels and strips; `bands`: layers may run in bands where that saves RAM.
+fn lay_out(program: &Program, kernels: &[Kernel], strips: &[Strip], bands: bool) -> Result<Plan> {
     let mut best: Option<Layout> = None;
     let ways: &[bool] = if bands { &[true, false] } else { &[true] };
     for &whole in ways {
         for strategy in lives::STRATEGIES {
-            let found = Layout::new(program, kernels, strategy, whole);
+            let found = Layout::new(program, kernels, strips, strategy, whole);
             if best.as_ref().is_none_or(|best| found.bytes < best.bytes) {
                 best = Some(found);
             }
@@ -244,7 +259,8 @@ fn lay_out(program: &Program, kernels: &[Kernel], bands: bool) -> Result<Plan> {
         arena_bytes,
         input_bytes: program.tensor(program.input()).shape.len(),
         scores_bytes: program.tensor(program.output).shape.len(),
-        sizes: sizes::sizes(program, kernels),
+        sizes: sizes::sizes(program, kernels, strips),
+        strips: strips.to_vec(),
     };
     plan.verify(program)?;
     Ok(plan)
@@ -264,8 +280,14 @@ struct Layout {
 
 impl Layout {
     /// The smallest that was found; `whole`: all layers run whole.
-    fn new(program: &Program, kernels: &[Kernel], strategy: lives::InPlace, whole: bool) -> Self {
-        let (steps, blocks) = lives::lives(program, kernels, strategy);
+    fn new(
+        program: &Program,
+        kernels: &[Kernel],
+        strips: &[Strip],
+        strategy: lives::InPlace,
+        whole: bool,
+    ) -> Self {
+        let (steps, blocks) = lives::lives(program, kernels, strips, strategy);
         let overlaps = if whole { Vec::new() } else { lives::overlaps(program, &steps, &blocks) };
         let (offsets, bytes) = place::place(&blocks, &overlaps);
         Self { steps, blocks, overlaps, offsets, bytes }

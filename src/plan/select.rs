@@ -231,9 +231,19 @@ impl Choice {
 
     /// The sums of `kernels`.
     pub(super) fn estimate_of(&self, kernels: &[Kernel]) -> Estimate {
+        self.estimate(&self.indices(kernels))
+    }
+
+    /// The instructions of each layer with `kernels`.
+    pub(super) fn instructions_of(&self, kernels: &[Kernel]) -> Vec<u64> {
+        let chosen = self.indices(kernels);
+        let of_layer = |(all, &i): (&Vec<Candidate>, &usize)| all[i].instructions.unwrap_or(UNKNOWN);
+        self.candidates.iter().zip(&chosen).map(of_layer).collect()
+    }
+
+    fn indices(&self, kernels: &[Kernel]) -> Vec<usize> {
         let index = |(all, kernel): (&Vec<Candidate>, &Kernel)| all.iter().position(|c| c.kernel == *kernel);
-        let chosen = self.candidates.iter().zip(kernels).map(|pair| index(pair).unwrap_or(0));
-        self.estimate(&chosen.collect::<Vec<_>>())
+        self.candidates.iter().zip(kernels).map(|pair| index(pair).unwrap_or(0)).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bytes of constants: known exactly before anything is compiled.
 
-use super::{Kernel, code, pack};
+use super::{Kernel, Strip, code, pack};
 use crate::qir::{Bias, Conv, Grouped, Layer, Op, PadValue, Program, Requant};
 
 /// Constants of one layer, in bytes of flash.
@@ -8,7 +8,8 @@ use crate::qir::{Bias, Conv, Grouped, Layer, Op, PadValue, Program, Requant};
 pub struct LayerBytes {
     /// int8 weights, as the kernel reads them.
     pub weights: usize,
-    /// Biases, multipliers, border classes, pad values, lookup tables, and the struct that the kernel is called with.
+    /// Biases, multipliers, border classes, pad values, lookup tables, the turns of a strip that ends here, and the struct
+    /// that the kernel is called with.
     pub tables: usize,
 }
 
@@ -30,10 +31,13 @@ impl Sizes {
     }
 }
 
-/// Counts the constants of `program`.
-pub(super) fn sizes(program: &Program, kernels: &[Kernel]) -> Sizes {
-    let layers: Vec<LayerBytes> =
+/// Counts the constants of `program`; a strip's table is among those of its last layer.
+pub(super) fn sizes(program: &Program, kernels: &[Kernel], strips: &[Strip]) -> Sizes {
+    let mut layers: Vec<LayerBytes> =
         program.layers.iter().zip(kernels).map(|(layer, &kernel)| with_kernel(program, layer, kernel)).collect();
+    for strip in strips {
+        layers[strip.last].tables += strip.table_bytes();
+    }
     Sizes {
         weights_bytes: layers.iter().map(|layer| layer.weights).sum(),
         tables_bytes: layers.iter().map(|layer| layer.tables).sum(),

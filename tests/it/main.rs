@@ -53,6 +53,7 @@ mod shards;
 mod shared;
 mod sim;
 mod simplify;
+mod strips;
 mod study;
 mod target;
 mod transfer;

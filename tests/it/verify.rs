@@ -14,7 +14,7 @@ use fratc::verify::{Options, Verification, read_crate, verify};
 use crate::programs::{self, Pattern};
 
 /// Whether QEMU is there; in CI it must be.
-fn qemu() -> bool {
+pub fn qemu() -> bool {
     let found = Command::new("qemu-system-arm").arg("--version").stdout(Stdio::null()).status().is_ok();
     assert!(found || std::env::var("CI").as_deref() != Ok("true"), "CI needs qemu-system-arm");
     if !found {
@@ -32,7 +32,7 @@ fn emitted(program: &Program, name: &str) -> Vec<EmittedFile> {
     emit(program, &plan_for(program, &target).expect("plans"), &target, &options).expect("emits")
 }
 
-fn samples(program: &Program, count: usize) -> Samples {
+pub fn samples(program: &Program, count: usize) -> Samples {
     let mut pattern = Pattern::new(7);
     let Hwc { h, w, c } = program.tensor(program.input()).shape;
     let kind = match program.input_kind {

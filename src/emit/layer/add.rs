@@ -15,6 +15,7 @@ pub(super) fn add(context: &Context<'_>, add: &Add) -> Function {
     let modules: &[&str] = if special { &["add", "dsp/add"] } else { &["add"] };
     let words = if context.step.in_place.is_some() { "sum, in place" } else { "sum" };
     let mut function = Function::new(words, parameters, modules);
+    function.say_rows(context.step);
     let Add { factors: [a, b], constant, shift, zero_point, min, max } = add;
     let fields = [
         ("factors", format!("[{}, {}]", grouped(*a), grouped(*b))),

@@ -6,9 +6,7 @@ pub(super) fn concat(context: &Context<'_>) -> Function {
     let count = context.layer.inputs.len();
     let mut function =
         Function::new("channels side by side", format!("parts: [&[i8]; {count}], y: &mut [i8]"), &["concat"]);
-    if let Some(bands) = context.step.bands {
-        function.banded(bands);
-    }
+    function.say_rows(context.step);
     let total = context.output().c;
     let mut offset = 0;
     for (index, input) in context.layer.inputs.iter().enumerate() {

@@ -9,6 +9,7 @@ pub(super) fn lookup(context: &Context<'_>, table: &[i8]) -> Function {
         ("element by element", context.one_to_one(), "lookup::lookup", "x, y")
     };
     let mut function = Function::new(words, parameters, &["lookup"]);
+    function.say_rows(context.step);
     function.i8_table(context, "TABLE", table);
     function.opaque("table", "&TABLE", arguments);
     function.line(&format!("{kernel}(table, {arguments});"));

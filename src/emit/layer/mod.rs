@@ -21,8 +21,8 @@ use std::fmt::Write as _;
 
 use super::EmittedFile;
 use super::text::{code, grouped};
-use crate::plan::{Bands, LayerBytes, Shapes, Step};
-use crate::qir::{Hwc, InputKind, Layer, Op, Program, Requant, TensorId, Window};
+use crate::plan::{LayerBytes, Shapes, Step};
+use crate::qir::{Bias, Conv, Hwc, InputKind, Layer, Op, Program, Requant, TensorId, Window};
 
 /// A table of this many values and more may take rustc over the limit of its lint against endless loops, which
 /// lies between 1.1 and 3 million; such a table costs about 1.5 s of compile time per million.
@@ -156,9 +156,14 @@ impl Function {
         self.line(&format!("let ({name}, {arguments}) = black_box(({value}, {arguments}));"));
     }
 
-    /// Says that the layer runs in bands.
-    fn banded(&mut self, bands: Bands) {
-        let rows = if bands.rows == 1 { "a row".into() } else { format!("{} rows", bands.rows) };
+    /// Says that the layer computes some rows at a time, if it does.
+    fn say_rows(&mut self, step: &Step) {
+        let rows = match step.bands {
+            Some(bands) if bands.rows == 1 => "a row".into(),
+            Some(bands) => format!("{} rows", bands.rows),
+            None if step.strip.is_some() => "some rows".into(),
+            None => return,
+        };
         let _ = write!(self.words, ", {rows} at a time");
     }
 
@@ -167,18 +172,26 @@ impl Function {
     fn call(&mut self, context: &Context<'_>, kind: &str, kernel: &str, arguments: &str, others: bool) {
         // Kernels for DSP instructions do it themselves: once, and not for each layer.
         let opaque = !kernel.starts_with("dsp::");
-        let Some(bands) = context.step.bands else {
+        if !context.step.by_rows() {
             if opaque {
                 self.opaque("layer", "&LAYER", arguments);
             }
             let layer = if opaque { "layer" } else { "&LAYER" };
             self.line(&format!("{kernel}({layer}, {arguments});"));
             return;
-        };
-        self.banded(bands);
+        }
+        self.say_rows(context.step);
         self.parameters.push_str(", rows: Range<usize>");
         self.line("let (input, output, window) = LAYER.window.band(LAYER.input, LAYER.output, &rows);");
-        let fields = &["input,", "output,", "window,", "..LAYER"][..if others { 4 } else { 3 }];
+        let mut fields = vec!["input,", "output,", "window,"];
+        if let Op::Conv(Conv { bias: Bias::Border { .. }, .. }) | Op::Depthwise(Conv { bias: Bias::Border { .. }, .. }) =
+            &context.layer.op
+        {
+            fields.push("bias: LAYER.bias.band(&rows),");
+        }
+        if others {
+            fields.push("..LAYER");
+        }
         self.line(&format!("let band = {kind} {{\n        {}\n    }};", fields.join("\n        ")));
         if opaque {
             self.opaque("layer", "&band", arguments);
