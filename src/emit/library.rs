@@ -5,6 +5,9 @@ use super::{EmittedFile, VERSION, names, readme};
 use crate::plan::Plan;
 use crate::qir::{InputKind, Program};
 
+/// What is said of layers whose outputs are never whole.
+const PARTS: &str = "\n///\n/// Some layers advance together, a few rows at a time: they all run in the last one's turn, and of those before it\n/// the output is shown as empty.";
+
 pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
     let input = program.tensor(program.input()).shape;
     let scores = program.tensor(program.output).quant;
@@ -32,6 +35,7 @@ pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
             ("class_count", &classes.len().to_string()),
             ("arena_bytes", &grouped(plan.arena_bytes as u64)),
             ("macs", &grouped(program.macs())),
+            ("parts", if plan.strips.is_empty() { "" } else { PARTS }),
             ("scale", &format!("{:?}", scores.scale)),
             ("zero_point", &scores.zero_point.to_string()),
             ("CLASSES", &array(&format!("pub const CLASSES: [&str; {}] = ", classes.len()), &classes)),

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use super::EmittedFile;
 use super::bands;
-use super::strips;
 use super::layer::{Context, Support, function};
+use super::strips;
 use super::text::{call, filled, range};
 use crate::plan::{Home, Plan};
 use crate::qir::{Op, Program, TensorId};
@@ -46,10 +46,10 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     }
     let has_region = steps.iter().any(|(_, turn)| turn.contains(" region("));
     let has_pair = steps.iter().any(|(_, turn)| turn.contains(" pair("));
-    let has_split = steps.iter().any(|(_, turn)| turn.contains(" split("));
+    let has_strips = !plan.strips.is_empty();
+    let has_split = has_strips || steps.iter().any(|(_, turn)| turn.contains(" split("));
     let has_regions = has_pair || steps.iter().any(|(_, turn)| turn.contains(" regions("));
     let has_bands = plan.steps.iter().any(|step| step.bands.is_some());
-    let has_strips = !plan.strips.is_empty();
     let has_any = has_region || has_regions || has_split;
     let memory = if has_any { "memory" } else { "_memory" };
     let input = if program.layers.iter().any(|l| l.inputs.contains(&program.input())) { "input" } else { "_input" };
@@ -57,13 +57,14 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     let mut text = String::from(
         "//! The network: the schedule, then its layers in order of execution.\n//!\n//! Constants lie in `weights/`; byte ranges are fixed by the plan: tensors that share bytes of the arena\n//! are never needed at the same time. Every layer is a function of its own, and kernels see no constants\n//! (`black_box`): so one copy of a kernel serves all its layers, and each has the size that was planned for.\n\n",
     );
-    if functions.contains("black_box(") {
+    let hides = has_strips || functions.contains("black_box(");
+    if hides {
         text.push_str("use core::hint::black_box;\n");
     }
     if has_any {
         text.push_str("use core::ops::Range;\n");
     }
-    if has_any || functions.contains("black_box(") {
+    if has_any || hides {
         text.push('\n');
     }
     text.push_str(&imports(&kernels));

@@ -69,12 +69,7 @@ impl Emitter<'_> {
             super::text::code(first),
             ""
         );
-        let _ = writeln!(
-            out,
-            "{:TURN$}static TURNS: [[{element}; {columns}]; {}] = [",
-            "",
-            self.strip.turns.len()
-        );
+        let _ = writeln!(out, "{:TURN$}static TURNS: [[{element}; {columns}]; {}] = [", "", self.strip.turns.len());
         for turn in table.chunks(columns) {
             let numbers: Vec<String> = turn.iter().map(ToString::to_string).collect();
             let flat = numbers.join(", ");
@@ -158,7 +153,7 @@ impl Emitter<'_> {
         let names: Vec<&str> = parts.iter().map(|(_, name, _)| name.as_str()).collect();
         let ranges: Vec<&str> = parts.iter().map(|(.., range)| range.as_str()).collect();
         let list = ["memory".into(), format!("[{}]", ranges.join(", "))];
-        out.push_str(&call(LAYER, &format!("let [{}] = ", names.join(", ")), "split", &list, ";"));
+        out.push_str(&call(LAYER, &format!("let [{}] = ", names.join(", ")), "parts", &list, ";"));
         out.push_str(&call(LAYER, "", name, &arguments, ";"));
         let _ = writeln!(out, "{:IN$}}}", "");
         Some(out)

@@ -80,6 +80,10 @@ pub fn bench(path: &Path, options: &BenchOptions, progress: &dyn Progress) -> Re
     let layers = program.layers.iter().zip(&measured.layers).enumerate();
     let layers = layers.map(|(index, (layer, counts))| row(program, known.then_some(&plan), index, layer, counts));
     let macs = program.macs();
+    let strips = plan.strips.iter().filter(|_| known).map(|strip| {
+        format!("layers {} to {} advance together: their instructions stand with the last one", strip.first, strip.last)
+    });
+    let notes = measured.notes.iter().cloned().chain(strips).collect();
     let bench = Bench {
         schema: SCHEMA,
         name: name.clone(),
@@ -97,7 +101,7 @@ pub fn bench(path: &Path, options: &BenchOptions, progress: &dyn Progress) -> Re
         arena_bytes: plan.arena_bytes as u64,
         stack_bytes: measured.stack_bytes,
         layers: layers.collect(),
-        notes: measured.notes.clone(),
+        notes,
     };
     if let Some(path) = &options.save {
         let mut json = serde_json::to_vec_pretty(&bench)
@@ -143,6 +147,7 @@ fn schedule(files: &[EmittedFile]) -> Option<&[u8]> {
 fn row(program: &Program, plan: Option<&Plan>, index: usize, layer: &Layer, counts: &Counts) -> BenchLayer {
     let shape = |Hwc { h, w, c }: Hwc| [h, w, c];
     let macs = program.layer_macs(layer);
+    let in_strip = plan.is_some_and(|plan| plan.steps[index].strip.is_some());
     BenchLayer {
         name: layer.name.clone(),
         op: words(&layer.op),
@@ -152,7 +157,7 @@ fn row(program: &Program, plan: Option<&Plan>, index: usize, layer: &Layer, coun
         macs,
         instructions: counts.instructions,
         est_cycles: counts.cycles,
-        instructions_per_mac: per_mac(counts.instructions, macs),
+        instructions_per_mac: per_mac(counts.instructions, macs).filter(|_| !in_strip),
         weights_bytes: plan.map(|plan| plan.sizes.layers[index].weights as u64),
     }
 }

@@ -9,7 +9,7 @@ use crate::pipeline::subject::Subject;
 use crate::pipeline::{Progress, SubjectOptions};
 use crate::plan::{self, Home, Plan, Step, cost};
 use crate::qir::{Hwc, Program, TensorId};
-use crate::report::{PlanCandidate, PlanLayer, PlanReport, PlanTensor, SCHEMA};
+use crate::report::{PlanCandidate, PlanLayer, PlanReport, PlanStrip, PlanTensor, SCHEMA};
 use crate::target::Target;
 
 /// What the user wants.
@@ -49,14 +49,14 @@ fn report(program: &Program, plan: &Plan, target: &Target, name: &str, optimize:
     let estimate = plan::estimate(program, target, plan);
     let steps = plan.steps.iter().zip(&candidates);
     let layers: Vec<PlanLayer> = steps.map(|(step, all)| layer(program, plan, step, all, target)).collect();
-    let measured = |layer: &PlanLayer| layer.candidates.iter().find(|c| c.chosen).and_then(|c| c.est_instructions);
+    let measured = |layer: &PlanLayer| layer.candidates.iter().any(|c| c.chosen && c.est_instructions.is_some());
     PlanReport {
         schema: SCHEMA,
         name: name.to_string(),
         target: target.name.clone(),
         optimize,
         macs: program.macs(),
-        est_instructions: layers.iter().map(measured).sum(),
+        est_instructions: layers.iter().all(measured).then_some(estimate.instructions),
         weights_bytes: plan.sizes.weights_bytes as u64,
         tables_bytes: plan.sizes.tables_bytes as u64,
         est_code_bytes: estimate.code,
@@ -64,6 +64,16 @@ fn report(program: &Program, plan: &Plan, target: &Target, name: &str, optimize:
         arena_bytes: plan.arena_bytes as u64,
         input_bytes: plan.input_bytes as u64,
         layers,
+        strips: plan
+            .strips
+            .iter()
+            .map(|strip| PlanStrip {
+                first_layer: strip.first,
+                last_layer: strip.last,
+                rows: strip.rows,
+                turns: strip.turns.len(),
+            })
+            .collect(),
         tensors: plan
             .placements
             .iter()

@@ -27,9 +27,7 @@ pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<
         if over(ram(&chosen)) == 0 {
             return Ok(chosen);
         }
-        return in_strips(program, target, options, chosen, |ram, instructions| {
-            [over(ram), u128::from(instructions)]
-        });
+        return in_strips(program, target, options, chosen, |ram, instructions| [over(ram), u128::from(instructions)]);
     }
     let balanced = within_flash(program, target, &Options { optimize: Optimize::Balanced, ..*options })?;
     let scale = estimate(program, target, &balanced);

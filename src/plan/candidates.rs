@@ -4,7 +4,7 @@ use fratc_runtime::{dsp, mve, scalar, taps};
 
 use super::Kernel;
 use super::needs::{columns, filter_len, hwc, window};
-use crate::qir::{Add, AvgPool, Bias, Conv, Hwc, Layer, Op, PadValue, Program};
+use crate::qir::{Add, AvgPool, Bias, Conv, Hwc, Layer, Op, PadValue, Program, Window};
 use crate::target::{Core, RustTarget, Target};
 
 /// What the code may use of a core.
@@ -51,8 +51,11 @@ pub(super) fn kernels_for(program: &Program, layer: &Layer, features: Features) 
     let (input, output) = (program.tensor(layer.inputs[0]).shape, program.tensor(layer.output).shape);
     // Kernels that load words want tensors of the arena: the caller's input may be raw pixels, and lies anywhere.
     let from_arena = layer.inputs[0] != program.input();
-    if matches!(layer.op, Op::Dense(_)) && features.dsp && dense_takes(program, layer) {
-        kernels.extend([Kernel::DspConv, Kernel::DspConvWide]);
+    if matches!(layer.op, Op::Dense(_)) && features.dsp && from_arena {
+        kernels.push(Kernel::DspDense);
+        if dense_widens(program, layer) {
+            kernels.push(Kernel::DspConvWide);
+        }
     }
     if let Op::AvgPool(pool) = &layer.op
         && features.dsp
@@ -60,6 +63,13 @@ pub(super) fn kernels_for(program: &Program, layer: &Layer, features: Features) 
         && pool_takes(pool, input, output)
     {
         kernels.push(Kernel::DspPool);
+    }
+    if let Op::MaxPool(pool) = &layer.op
+        && features.dsp
+        && from_arena
+        && max_pool_takes(pool, input, output)
+    {
+        kernels.push(Kernel::DspMaxPool);
     }
     let (Op::Conv(conv) | Op::Depthwise(conv)) = &layer.op else { return kernels };
     if !matches!((&conv.bias, &conv.pad), (Bias::Channel(_), PadValue::Uniform(_))) {
@@ -113,13 +123,17 @@ pub(super) fn pool_takes(pool: &AvgPool, input: Hwc, output: Hwc) -> bool {
     dsp::pool::takes(hwc(input), hwc(output), &window(&pool.window))
 }
 
+/// Whether `dsp::max_pool` can run a max pool.
+pub(super) fn max_pool_takes(pool: &Window, input: Hwc, output: Hwc) -> bool {
+    dsp::max_pool::takes(hwc(input), hwc(output), &window(pool))
+}
+
 /// Inputs of a fully connected layer up to which it is worth to widen all of them at once.
 const DENSE: usize = 512;
 
-/// Whether `dsp::conv` should run a fully connected layer.
-pub(super) fn dense_takes(program: &Program, layer: &Layer) -> bool {
-    let values = program.tensor(layer.inputs[0]).shape.len();
-    layer.inputs[0] != program.input() && values <= DENSE && program.tensor(layer.output).shape.len() > 1
+/// Whether `dsp::conv` may run a fully connected layer with weights of 16 bits; with bytes `dsp::dense` is better.
+pub(super) fn dense_widens(program: &Program, layer: &Layer) -> bool {
+    program.tensor(layer.inputs[0]).shape.len() <= DENSE && program.tensor(layer.output).shape.len() > 1
 }
 
 /// Whether `dsp::add` can run a sum.

@@ -2,7 +2,9 @@
 
 use fratc_runtime::dsp;
 
-use super::candidates::{Features, add_takes, dense_takes, depthwise_takes, lines_takes, pool_takes, winograd_takes};
+use super::candidates::{
+    Features, add_takes, dense_widens, depthwise_takes, lines_takes, max_pool_takes, pool_takes, winograd_takes,
+};
 use super::needs::{Shapes, as_conv, window};
 use super::{Kernel, sizes};
 use crate::qir::{Bias, Conv, Layer, Op, PadValue, Program};
@@ -32,6 +34,10 @@ pub(super) fn choose(program: &Program, features: Features, flash: u64) -> Vec<K
         let (now, wide) = match kernel {
             Kernel::DspConv => (patches_cost(&shapes, false), Some(patches_cost(&shapes, true))),
             Kernel::DspRows => (rows_cost(&shapes), None),
+            Kernel::DspDense => {
+                let wide = dense_widens(program, layer).then(|| dense_cost(&shapes, true));
+                (dense_cost(&shapes, false), wide)
+            }
             _ => continue,
         };
         let winograd = winograd_takes(program, layer).then(|| winograd_cost(&shapes));
@@ -82,13 +88,14 @@ fn small(program: &Program, layer: &Layer, features: Features) -> Kernel {
                 Kernel::Portable
             }
         }
-        Op::Dense(_) if features.dsp && dense_takes(program, layer) => Kernel::DspConv,
+        Op::Dense(_) if features.dsp && from_arena => Kernel::DspDense,
         Op::Conv(conv) if uniform(conv) => features.others.map_or(Kernel::Portable, |[dense, _]| dense),
         Op::Depthwise(conv) if uniform(conv) && from_arena => {
             let depthwise = features.others.map(|[_, depthwise]| depthwise);
             depthwise.filter(|kernel| depthwise_takes(*kernel, conv, input)).unwrap_or(Kernel::Portable)
         }
         Op::Add(add) if features.dsp && add_takes(add) => Kernel::DspAdd,
+        Op::MaxPool(pool) if features.dsp && from_arena && max_pool_takes(pool, input, output) => Kernel::DspMaxPool,
         Op::AvgPool(pool) if features.dsp && from_arena && pool_takes(pool, input, output) => Kernel::DspPool,
         _ => Kernel::Portable,
     }
@@ -105,6 +112,13 @@ fn patches_cost(&Shapes { window, input, output }: &Shapes, wide: bool) -> usize
     let positions = output.h * output.w;
     let pair = groups * if wide { 27 } else { 31 } + 60;
     positions.div_ceil(dsp::dot::POSITIONS) * output.c.div_ceil(2) * pair + positions * (groups * 8 + rows * 10 + 60)
+}
+
+/// Instructions of a fully connected layer, about: of `dsp::dense` 15 for eight products, or with weights of 16 bits 7, but all inputs
+/// to widen first.
+fn dense_cost(&Shapes { window: _, input, output }: &Shapes, wide: bool) -> usize {
+    let products = input.c * output.c;
+    if wide { products * 9 / 10 + output.c * 30 + input.c * 4 + 500 } else { products * 15 / 8 + output.c * 25 + 60 }
 }
 
 /// Instructions of `dsp::rows`, about: 79 for four channels of one kernel row, 100 to widen them.

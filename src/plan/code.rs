@@ -14,7 +14,7 @@ use crate::qir::{InputKind, Layer, Op, Program};
 use crate::target::{Core, Target};
 
 /// What decides the size of `infer`, see [`schedule_features`].
-pub const SCHEDULE: usize = 6;
+pub const SCHEDULE: usize = 8;
 
 /// What decides the size of the rest: always, for each layer.
 pub const REST: usize = 2;
@@ -181,10 +181,10 @@ pub fn struct_bytes(layer: &Layer, kernel: Kernel) -> usize {
     TABLE.structs.get(cost::form(&layer.op, kernel)).map_or(0, |bytes| *bytes as usize)
 }
 
-/// What decides the size of `infer`: always, for each four classes, for each layer, and for each layer in bands or
-/// strips: with scratch memory, without, and of several inputs for each of them.
+/// What decides the size of `infer`: always, for each four classes, for each layer; for each layer in bands with scratch memory,
+/// without, and of several inputs for each of them; for each strip, and for each of its layers.
 pub fn schedule_features(program: &Program, plan: &Plan) -> [f64; SCHEDULE] {
-    let banded = || plan.steps.iter().filter(|step| step.by_rows());
+    let banded = || plan.steps.iter().filter(|step| step.bands.is_some());
     let one = || banded().filter(|step| step.reads.len() == 1);
     let counts = [
         1,
@@ -193,6 +193,8 @@ pub fn schedule_features(program: &Program, plan: &Plan) -> [f64; SCHEDULE] {
         one().filter(|step| step.scratch.is_some()).count(),
         one().filter(|step| step.scratch.is_none()).count(),
         banded().map(|step| step.reads.len()).filter(|reads| *reads > 1).sum(),
+        plan.strips.len(),
+        plan.steps.iter().filter(|step| step.strip.is_some()).count(),
     ];
     counts.map(|count| count as f64)
 }

@@ -51,7 +51,7 @@ pub fn form(op: &Op, kernel: Kernel) -> &'static str {
         (Op::Depthwise(_), Kernel::Portable) => "depthwise",
         (Op::Dense(_), Kernel::Portable) => "dense",
         (Op::Add(_), Kernel::Portable) => "add",
-        (Op::MaxPool(_), _) => "max pool",
+        (Op::MaxPool(_), Kernel::Portable) => "max pool",
         (Op::AvgPool(_), Kernel::Portable) => "mean pool",
         (Op::Concat, _) => "concat",
         (Op::Lookup(_), _) => "lookup",
@@ -59,7 +59,9 @@ pub fn form(op: &Op, kernel: Kernel) -> &'static str {
         (Op::Gate(_), _) => "gate",
         (Op::Flatten, _) => "flatten",
         (Op::Adapt(_), _) => "adapt",
-        (Op::Conv(_) | Op::Depthwise(_) | Op::Dense(_) | Op::Add(_) | Op::AvgPool(_), special) => special.name(),
+        (Op::Conv(_) | Op::Depthwise(_) | Op::Dense(_) | Op::Add(_) | Op::MaxPool(_) | Op::AvgPool(_), special) => {
+            special.name()
+        }
     }
 }
 

@@ -21,6 +21,10 @@ pub enum Kernel {
     DspAdd,
     /// `fratc_runtime::dsp::pool`: mean pools, four channels and two positions at a time.
     DspPool,
+    /// `fratc_runtime::dsp::max_pool`: eight channels at a time.
+    DspMaxPool,
+    /// `fratc_runtime::dsp::dense`: two outputs and four inputs at a time, weights as the program has them.
+    DspDense,
     /// `fratc_runtime::mve::conv`: any dense convolution, two patches at a time.
     MveConv,
     /// `fratc_runtime::mve::depthwise`: eight channels at a time.
@@ -81,7 +85,9 @@ impl Kernel {
             | Self::DspDepthwise
             | Self::DspLines
             | Self::DspAdd
-            | Self::DspPool => Some(Family::Dsp),
+            | Self::DspPool
+            | Self::DspMaxPool
+            | Self::DspDense => Some(Family::Dsp),
             Self::MveConv | Self::MveDepthwise => Some(Family::Mve),
             Self::ScalarV7m | Self::ScalarDepthwiseV7m => Some(Family::V7m),
             Self::ScalarV6m | Self::ScalarDepthwiseV6m => Some(Family::V6m),
@@ -106,6 +112,8 @@ impl Kernel {
             Self::DspLines => "dsp depthwise lines",
             Self::DspAdd => "dsp add",
             Self::DspPool => "dsp mean pool",
+            Self::DspMaxPool => "dsp max pool",
+            Self::DspDense => "dsp dense",
         }
     }
 }

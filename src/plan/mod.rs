@@ -280,13 +280,7 @@ struct Layout {
 
 impl Layout {
     /// The smallest that was found; `whole`: all layers run whole.
-    fn new(
-        program: &Program,
-        kernels: &[Kernel],
-        strips: &[Strip],
-        strategy: lives::InPlace,
-        whole: bool,
-    ) -> Self {
+    fn new(program: &Program, kernels: &[Kernel], strips: &[Strip], strategy: lives::InPlace, whole: bool) -> Self {
         let (steps, blocks) = lives::lives(program, kernels, strips, strategy);
         let overlaps = if whole { Vec::new() } else { lives::overlaps(program, &steps, &blocks) };
         let (offsets, bytes) = place::place(&blocks, &overlaps);

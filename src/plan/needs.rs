@@ -116,6 +116,8 @@ pub(super) fn band_unit(kernel: Kernel, output: Hwc) -> usize {
         | Kernel::DspDepthwise
         | Kernel::DspAdd
         | Kernel::DspPool
+        | Kernel::DspMaxPool
+        | Kernel::DspDense
         | Kernel::MveDepthwise
         | Kernel::ScalarDepthwiseV7m
         | Kernel::ScalarDepthwiseV6m => 1,

@@ -8,8 +8,7 @@ use crate::qir::{Bias, Conv, Grouped, Layer, Op, PadValue, Program, Requant};
 pub struct LayerBytes {
     /// int8 weights, as the kernel reads them.
     pub weights: usize,
-    /// Biases, multipliers, border classes, pad values, lookup tables, the turns of a strip that ends here, and the struct
-    /// that the kernel is called with.
+    /// Biases, multipliers, border classes, pad values, lookup tables, and the struct that the kernel is called with.
     pub tables: usize,
 }
 
@@ -20,7 +19,7 @@ pub struct Sizes {
     pub layers: Vec<LayerBytes>,
     /// int8 weights of all layers.
     pub weights_bytes: usize,
-    /// Tables of all layers.
+    /// Tables of all layers and strips.
     pub tables_bytes: usize,
 }
 
@@ -31,16 +30,14 @@ impl Sizes {
     }
 }
 
-/// Counts the constants of `program`; a strip's table is among those of its last layer.
+/// Counts the constants of `program`; a strip's table is no layer's own.
 pub(super) fn sizes(program: &Program, kernels: &[Kernel], strips: &[Strip]) -> Sizes {
-    let mut layers: Vec<LayerBytes> =
+    let layers: Vec<LayerBytes> =
         program.layers.iter().zip(kernels).map(|(layer, &kernel)| with_kernel(program, layer, kernel)).collect();
-    for strip in strips {
-        layers[strip.last].tables += strip.table_bytes();
-    }
+    let of_strips: usize = strips.iter().map(Strip::table_bytes).sum();
     Sizes {
         weights_bytes: layers.iter().map(|layer| layer.weights).sum(),
-        tables_bytes: layers.iter().map(|layer| layer.tables).sum(),
+        tables_bytes: layers.iter().map(|layer| layer.tables).sum::<usize>() + of_strips,
         layers,
     }
 }

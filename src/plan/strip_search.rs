@@ -20,6 +20,11 @@ const ROWS: [usize; 5] = [1, 2, 4, 8, 16];
 /// Instructions of a layer's call in a turn, beside its kernel's: its rows, slices and struct.
 const CALL: u64 = 150;
 
+/// A part of so many of a row's instructions goes for each row that a kernel would do beside others in the same time: kernels
+/// take fewer rows than they like at less than the cost of as many as they like. ResNet-8 and a MobileNet were measured in
+/// strips (`docs/device.md`).
+const IN_VAIN: u64 = 4;
+
 /// Candidates whose arena is laid out before a round gives up.
 const TRIES: usize = 6;
 
@@ -86,7 +91,11 @@ fn candidates_beside(program: &Program, kernels: &[Kernel], found: &Found) -> Ve
 }
 
 /// Outputs over inputs that some layout may use.
-fn overlaps(program: &Program, kernels: &[Kernel], strips: &[Strip]) -> impl Iterator<Item = (Vec<lives::Block>, Vec<Overlap>)> {
+fn overlaps(
+    program: &Program,
+    kernels: &[Kernel],
+    strips: &[Strip],
+) -> impl Iterator<Item = (Vec<lives::Block>, Vec<Overlap>)> {
     STRATEGIES.into_iter().map(move |strategy| {
         let (steps, blocks) = lives::lives(program, kernels, strips, strategy);
         let overlaps = lives::overlaps(program, &steps, &blocks);
@@ -115,7 +124,7 @@ pub(super) fn overhead(program: &Program, kernels: &[Kernel], instructions: &[u6
         let (calls, computed) =
             rows.fold((0_u64, 0_u64), |(calls, sum), rows| (calls + 1, sum + rows.next_multiple_of(unit) as u64));
         let in_vain = computed.saturating_sub(shape.h.next_multiple_of(unit) as u64);
-        instructions[step] * in_vain / shape.h.max(1) as u64 + calls * CALL
+        instructions[step] * in_vain / shape.h.max(1) as u64 / IN_VAIN + calls * CALL
     };
     (strip.first..=strip.last).enumerate().map(of_layer).sum::<u64>() + strip.moved() as u64
 }

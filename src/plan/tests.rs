@@ -141,7 +141,7 @@ fn random_programs_keep_every_tensor_until_its_last_reader() {
 
 /// Every kernel but these unpacks patches or weights.
 fn gathers(kernel: Kernel) -> bool {
-    !matches!(kernel, Kernel::Portable | Kernel::DspAdd | Kernel::DspPool)
+    !matches!(kernel, Kernel::Portable | Kernel::DspAdd | Kernel::DspPool | Kernel::DspMaxPool | Kernel::DspDense)
 }
 
 #[test]

@@ -14,5 +14,5 @@ pub use bench::{Bench, BenchCompared, BenchLayer, Change, LayerChange};
 pub use build::*;
 pub use components::*;
 pub use memory::{LayerMemory, Region};
-pub use plan::{PlanCandidate, PlanLayer, PlanReport, PlanTensor};
+pub use plan::{PlanCandidate, PlanLayer, PlanReport, PlanStrip, PlanTensor};
 pub use transfer::{Scratch, Transfer, TransferReport};

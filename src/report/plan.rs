@@ -42,8 +42,23 @@ pub struct PlanReport {
     pub shared_code_bytes: Option<u64>,
     /// The board's memories with what the network takes of them; stack and the rest of a firmware come on top.
     pub regions: Vec<Region>,
+    /// Layers that advance together, some rows at a time.
+    pub strips: Vec<PlanStrip>,
     /// Tensors in the arena.
     pub tensors: Vec<PlanTensor>,
+}
+
+/// Layers that advance together, so that the tensors between them are never whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanStrip {
+    /// The first of the layers, by index.
+    pub first_layer: usize,
+    /// The last of them.
+    pub last_layer: usize,
+    /// Output rows of the last one that each turn computes.
+    pub rows: usize,
+    /// Turns.
+    pub turns: usize,
 }
 
 /// One layer.
@@ -97,7 +112,7 @@ pub struct PlanTensor {
     pub shape: [usize; 3],
     /// Offset, in bytes.
     pub offset: usize,
-    /// Bytes.
+    /// Bytes; of a tensor that is never whole, those of the rows that are kept.
     pub bytes: usize,
     /// The layer that writes it, by index.
     pub first_layer: usize,
@@ -167,6 +182,13 @@ impl fmt::Display for PlanReport {
             grouped(self.arena_bytes),
             grouped(self.input_bytes)
         )?;
+        for PlanStrip { first_layer, last_layer, rows, turns } in &self.strips {
+            let rows = if *rows == 1 { "1 row".to_string() } else { format!("{rows} rows") };
+            writeln!(
+                f,
+                "strip     layers {first_layer} to {last_layer} in {turns} turns, {rows} of the last one in each"
+            )?;
+        }
         write_regions(f, &self.regions)
     }
 }

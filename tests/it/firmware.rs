@@ -7,7 +7,7 @@ use std::process::Command;
 use fratc::data::{InputContract, InputKind, Samples};
 use fratc::emit::{self, EmittedFile, Sample};
 use fratc::firmware::Style;
-use fratc::plan::plan_for;
+use fratc::plan::{Optimize, plan_as, plan_for};
 use fratc::qir::{self, Program};
 use fratc::target::Target;
 use fratc::{firmware, sim};
@@ -47,15 +47,16 @@ fn write(folder: &Path, files: &[EmittedFile]) {
 
 /// A folder with the crate of `program` in `net` and its firmware in `net-firmware`.
 pub fn written(program: &Program, target: &str) -> tempfile::TempDir {
-    written_as(program, target, Style::Plain)
+    written_as(program, target, Style::Plain, Optimize::Speed)
 }
 
-/// The same with firmware of another style.
-fn written_as(program: &Program, target: &str, style: Style) -> tempfile::TempDir {
+/// The same with firmware of another style, and for another goal.
+pub fn written_as(program: &Program, target: &str, style: Style, optimize: Optimize) -> tempfile::TempDir {
     let target = Target::load(target).expect("a shipped target");
     let input = Pattern::new(3).sample(program);
     let golden = Sample { scores: sim::run(program, &input), input };
-    let plan = plan_for(program, &target).expect("plans");
+    let wanted = fratc::plan::Options { optimize, ..fratc::plan::Options::default() };
+    let plan = plan_as(program, &target, &wanted).expect("plans");
     let options = emit::Options { samples: vec![golden.clone()], ..emit::Options::default() };
     let folder = tempfile::tempdir().expect("temporary folder");
     write(&folder.path().join("net"), &emit::emit(program, &plan, &target, &options).expect("emits"));
@@ -92,7 +93,7 @@ pub fn cargo(folder: &Path, store: &Path, words: &[&str]) -> (bool, String) {
 /// The linked firmware of `programs::branches` for a board; any warning is an error, of the crate and of the firmware.
 fn build(target: &str, style: Style, store: &Path) -> (tempfile::TempDir, PathBuf) {
     let program = programs::branches();
-    let folder = written_as(&program, target, style);
+    let folder = written_as(&program, target, style, Optimize::Speed);
     let triple = Target::load(target).expect("a shipped target").rust_target.triple();
     // Joined to the flags that the firmware's own settings name.
     let deny = format!("target.{triple}.rustflags = [\"-D\", \"warnings\"]");
@@ -164,7 +165,7 @@ fn firmware_of_every_board_builds_without_a_warning() {
 fn firmware_is_as_rustfmt_leaves_it() {
     for target in ["nrf52840dk", "rp-pico2", "imxrt1060-evk", "microbit-v1", "qemu-m4"] {
         for style in [Style::Plain, Style::Embassy] {
-            let folder = written_as(&programs::branches(), target, style);
+            let folder = written_as(&programs::branches(), target, style, Optimize::Speed);
             let mut command = Command::new("rustfmt");
             command.args(["--edition", "2021", "--check", "src/main.rs", "src/bin/validate.rs"]);
             let output = command.current_dir(folder.path().join("net-firmware")).output().expect("rustfmt runs");
@@ -176,7 +177,7 @@ fn firmware_is_as_rustfmt_leaves_it() {
 /// What firmware says in QEMU as `cargo run` starts it; its exit code is 0 only if the scores are those of the
 /// simulation, and of an async one if the other task had its turns after every layer.
 fn ran(program: &Program, target: &str, style: Style, store: &Path) -> String {
-    let folder = written_as(program, target, style);
+    let folder = written_as(program, target, style, Optimize::Speed);
     let (ran, said) = cargo(&folder.path().join("net-firmware"), store, &["run", "--release", "--quiet"]);
     assert!(ran, "{} on {target}, {style:?}:\n{said}", program.name);
     said

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use fratc::diag::{Answer, Diag};
 use fratc::firmware;
+use fratc::plan::Optimize;
 use fratc::qir::Program;
 use fratc::target::Target;
 use fratc::verify::device::frame::{self, Decoder, Received};
@@ -17,7 +18,7 @@ use fratc::verify::{build_firmware, region_table};
 use object::{Object, ObjectSection, SectionFlags};
 use proptest::prelude::*;
 
-use crate::firmware::{qemu, samples, written};
+use crate::firmware::{qemu, samples, written, written_as};
 use crate::programs;
 
 /// The device's half, as emitted firmware carries it.
@@ -153,6 +154,23 @@ fn three_cores_give_every_byte_of_256_samples_over_the_line() {
         assert!(table.iter().all(|region| region.used_bytes + region.left_bytes == region.size_bytes));
         assert_eq!(table[split].left_bytes & !7, u64::from(run.stack_room) & !7, "{name}: the stack has what is left");
     }
+}
+
+/// Layers that advance together are shown empty, whatever the mode, and all others whole.
+#[test]
+fn a_network_in_strips_is_traced_over_the_line() {
+    if !qemu() {
+        return;
+    }
+    let (program, name) = (programs::resnet8(), "qemu-m4");
+    let folder = written_as(&program, name, firmware::Style::Plain, Optimize::Ram);
+    let schedule = std::fs::read_to_string(folder.path().join("net/src/layers.rs")).expect("a schedule");
+    assert!(schedule.contains("static TURNS"), "{schedule}");
+    let elf = build_firmware(&folder.path().join("net-firmware"), firmware::VALIDATE, &target(name)).expect(name);
+    let run = run(&program, name, &elf, &DeviceOptions { trace: true, ..options(2) }).expect(name);
+    run.check().expect(name);
+    assert_eq!((run.samples, run.mismatches, run.damaged), (2, 0, 0), "{run:?}");
+    assert_eq!(run.layer_ticks.len(), program.layers.len());
 }
 
 /// What `size` adds up: bytes of sections with content or code, and of those that may be written.

@@ -5,8 +5,10 @@ use super::super::pad::PadValue;
 use super::super::requant::Requant;
 use super::super::shape::{Element, Hwc, Window};
 use super::dot::{Filters, Form, GROUP, POSITIONS};
-use super::gather::{gather, widen_positions, Geometry};
+use super::gather::{gather, Geometry};
+use super::gather_loops::widen_positions;
 use super::lanes::{bytes, flip, words};
+use super::stage::paste;
 
 /// A convolution with at least two filters.
 #[derive(Debug, Clone, Copy)]
@@ -152,7 +154,7 @@ fn run(
     let room = room.get_mut(..whole.h.wrapping_mul(whole.w).wrapping_mul(whole.c));
     if let (Some(values), Some(room)) = (input, room) {
         let corner = layer.window.pad.map(|pad| 0_usize.wrapping_sub(pad));
-        geometry.paste(values, corner, [whole.h, whole.w], whole.w, room);
+        paste(&geometry, values, corner, [whole.h, whole.w], whole.w, room);
         geometry = Geometry::new(layer, whole, [0, 0], flip);
         input = Some(room);
     }

@@ -13,15 +13,23 @@
 
 pub mod add;
 pub mod conv;
+pub mod dense;
 pub mod depthwise;
 pub mod dot;
+pub mod dot_loops;
 pub mod gather;
+pub mod gather_loops;
 pub mod lanes;
 pub mod line;
+pub mod line_loops;
 pub mod lines;
+pub mod max_pool;
 pub mod patches;
 pub mod pool;
 pub mod rows;
+pub mod rows_loops;
 pub mod spread;
+pub mod stage;
 pub mod tiles;
+pub mod tiles_loops;
 pub mod winograd;

@@ -19,6 +19,8 @@ pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
         | Kernel::DspLines
         | Kernel::DspAdd
         | Kernel::DspPool
+        | Kernel::DspMaxPool
+        | Kernel::DspDense
         | Kernel::MveDepthwise
         | Kernel::ScalarDepthwiseV7m
         | Kernel::ScalarDepthwiseV6m
@@ -74,6 +76,8 @@ pub(super) fn packed(
         | Kernel::DspLines
         | Kernel::DspAdd
         | Kernel::DspPool
+        | Kernel::DspMaxPool
+        | Kernel::DspDense
         | Kernel::MveConv
         | Kernel::MveDepthwise
         | Kernel::ScalarV7m

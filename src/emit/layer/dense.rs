@@ -2,6 +2,7 @@
 
 use super::conv::packed;
 use super::{Context, Function};
+use crate::plan::Kernel;
 use crate::qir::{Bias, Conv, Dense, PadValue, Window};
 
 pub(super) fn dense(context: &Context<'_>, dense: &Dense) -> Function {
@@ -23,7 +24,12 @@ pub(super) fn dense(context: &Context<'_>, dense: &Dense) -> Function {
     let requant = function.requant_table(context, requant);
     let fields = format!("        weights: &WEIGHTS,\n        bias: &BIAS,\n{requant}");
     function.layer_static("dense::Dense", "<'static>", &fields);
-    function.opaque("layer", "&LAYER", "x, y");
-    function.line("dense::dense(layer, x, y);");
+    if context.step.kernel == Kernel::DspDense {
+        function.kernels.insert("dsp/dense");
+        function.line("dsp::dense::dense(&LAYER, x, y);");
+    } else {
+        function.opaque("layer", "&LAYER", "x, y");
+        function.line("dense::dense(layer, x, y);");
+    }
     function
 }

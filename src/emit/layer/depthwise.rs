@@ -22,6 +22,8 @@ pub(super) fn depthwise(context: &Context<'_>, conv: &Conv) -> Function {
         | Kernel::DspWinograd
         | Kernel::DspAdd
         | Kernel::DspPool
+        | Kernel::DspMaxPool
+        | Kernel::DspDense
         | Kernel::MveConv
         | Kernel::ScalarV7m
         | Kernel::ScalarV6m => None,

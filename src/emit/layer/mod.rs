@@ -184,8 +184,8 @@ impl Function {
         self.parameters.push_str(", rows: Range<usize>");
         self.line("let (input, output, window) = LAYER.window.band(LAYER.input, LAYER.output, &rows);");
         let mut fields = vec!["input,", "output,", "window,"];
-        if let Op::Conv(Conv { bias: Bias::Border { .. }, .. }) | Op::Depthwise(Conv { bias: Bias::Border { .. }, .. }) =
-            &context.layer.op
+        if let Op::Conv(Conv { bias: Bias::Border { .. }, .. })
+        | Op::Depthwise(Conv { bias: Bias::Border { .. }, .. }) = &context.layer.op
         {
             fields.push("bias: LAYER.bias.band(&rows),");
         }

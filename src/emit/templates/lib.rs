@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
 
 /// Like [`infer`]; after each layer `observe` is called with the layer's index in [`LAYERS`] and its output.
 ///
-/// It tells where two machines part. Firmware that does not call it does not hold it.
+/// It tells where two machines part. Firmware that does not call it does not hold it.{parts}
 pub fn infer_traced(
     arena: &mut Arena,
     input: &Input,

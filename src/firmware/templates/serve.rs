@@ -143,9 +143,10 @@ fn done(
     message.send(|byte| port.put(byte));
 }
 
-/// Sends a tensor in pieces.
+/// Sends a tensor in pieces; of one that is never whole an empty one.
 fn tensor(port: &mut Port, sequence: u16, layer: usize, values: &[i8]) {
-    for (index, piece) in values.chunks(PIECE).enumerate() {
+    for index in 0..values.len().div_ceil(PIECE).max(1) {
+        let piece = values.chunks(PIECE).nth(index).unwrap_or_default();
         let mut message = Message::new(sequence, LAYER);
         message.number(layer as u32).number((index * PIECE) as u32);
         message.bytes(piece.iter().map(|&value| value as u8));

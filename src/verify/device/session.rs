@@ -40,7 +40,7 @@ pub struct Ran {
     pub input_crc: u32,
     /// Scores.
     pub scores: Vec<u8>,
-    /// Output of each layer, if asked for.
+    /// Output of each layer, if asked for; empty where the device never has all of it.
     pub layers: Vec<Vec<u8>>,
     /// Ticks of each layer, if asked for.
     pub layer_ticks: Vec<Option<u32>>,
@@ -58,8 +58,12 @@ impl Tensor {
         Self { bytes: vec![0; length], here: vec![false; length], missing: length }
     }
 
-    /// Takes a piece; what lies outside is left out, and so stays missing.
+    /// Takes a piece; what lies outside is left out, and so stays missing. An empty one says that the device never has all of
+    /// the output at once, and so shows none of it.
     fn put(&mut self, offset: usize, piece: &[u8]) {
+        if piece.is_empty() {
+            *self = Self::new(0);
+        }
         let Some(end) = offset.checked_add(piece.len()).filter(|&end| end <= self.bytes.len()) else { return };
         self.bytes[offset..end].copy_from_slice(piece);
         self.missing -= self.here[offset..end].iter().filter(|here| !**here).count();

@@ -41,6 +41,7 @@ fn later_layers(b: &mut Builder, x: TensorId) -> Vec<TensorId> {
     let inner = lookup(b, "inner", again);
     let mut all = vec![flat, sum, gated, lookup(b, "in_place", inner)];
     // As many as there are kernels for them on any core.
+    all.push(b.max_pool("largest", left, square(2, 2, 0)));
     let mut deep = left;
     for n in 0..5 {
         deep = b.conv(&format!("deep{n}"), deep, 8, square(3, 1, 1), true);

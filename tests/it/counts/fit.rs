@@ -45,7 +45,7 @@ struct Code {
 fn collect() {
     assert!(qemu(), "QEMU is needed");
     let mut networks = vec![markers(), programs::branches(), programs::residual()];
-    for name in ["resnet8_cifar10", "dscnn_kws", "mobilenetv1_vww"] {
+    for name in ["resnet8_cifar10", "dscnn_kws", "mobilenetv1_vww", "cnn_fmnist"] {
         networks.push(of_pack(name).expect("the pack of real networks"));
     }
     let mut text = "# Written by `cargo test --release --test it -- --ignored counts::fit`: layers (class, form, features, instructions,\n# network and layer), and crates (class, code, bytes, layers of each form).\n".to_string();

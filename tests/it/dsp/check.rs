@@ -2,7 +2,7 @@
 //!
 //! `super::kernels` is the runtime, or its files as an emitted crate has them.
 
-use super::kernels::{add, avg_pool, bias, conv, depthwise, dsp, pad, requant, shape};
+use super::kernels::{add, avg_pool, bias, conv, dense, depthwise, dsp, max_pool, pad, requant, shape};
 
 /// Bytes of the largest tensor.
 const LEN: usize = 6144;
@@ -544,12 +544,59 @@ pub fn pool_case(random: &mut Random) -> bool {
     expected == found && dsp::pool::takes(input, output, &window)
 }
 
+/// One max pool; whether both kernels agree.
+#[inline(never)]
+pub fn max_pool_case(random: &mut Random) -> bool {
+    let [h, kh, down, _, top, rows] = axis(random);
+    let [w, kw, right, _, left, columns] = axis(random);
+    let c = 4 * random.size(2, 6);
+    // Taps side by side need less room than those of `axis`.
+    let (input, output) = (shape::Hwc { h, w, c }, shape::Hwc { h: rows, w: columns, c });
+    let window = shape::Window { kernel: [kh, kw], stride: [down, right], dilation: [1, 1], pad: [top, left] };
+    let mut x = [0; LEN];
+    random.fill(&mut x);
+    let skip = random.size(0, 3);
+    let (bytes, outputs) = (h * w * c, rows * columns * c);
+    if bytes + skip > LEN || outputs > LEN {
+        return true;
+    }
+    let x = &x[skip..skip + bytes];
+    let layer = max_pool::MaxPool { input, output, window };
+    let (mut expected, mut found) = ([0; LEN], [99; LEN]);
+    max_pool::max_pool(&layer, x, &mut expected[..outputs]);
+    dsp::max_pool::max_pool(&layer, x, &mut found[..outputs]);
+    expected[..outputs] == found[..outputs] && dsp::max_pool::takes(input, output, &window)
+}
+
+/// One fully connected layer; whether both kernels agree.
+#[inline(never)]
+pub fn dense_case(random: &mut Random) -> bool {
+    let (inputs, outputs) = (random.size(1, 260), random.size(1, 9));
+    let (mut x, mut weights) = ([0; LEN], [0; LEN]);
+    random.fill(&mut x);
+    random.fill(&mut weights);
+    let skip = random.size(0, 3);
+    let (x, weights) = (&x[skip..skip + inputs], &weights[skip..skip + inputs * outputs]);
+    let (mut bias, mut multipliers) = ([0; 9], [0; 9]);
+    for bias in &mut bias {
+        *bias = random.int(-40_000, 40_000);
+    }
+    let requant = random.requant(&mut multipliers, inputs);
+    let layer = dense::Dense { weights, bias: &bias, requant };
+    let (mut expected, mut found) = ([0; 9], [99; 9]);
+    dense::dense(&layer, x, &mut expected[..outputs]);
+    dsp::dense::dense(&layer, x, &mut found[..outputs]);
+    expected[..outputs] == found[..outputs]
+}
+
 /// Every kind of layer, `rounds` times; the kind and number of the first that differs.
 pub fn run(seed: u32, rounds: u32) -> Result<(), (&'static str, u32)> {
     type Case = fn(&mut Random) -> bool;
-    let cases: [(&'static str, Case); 7] = [
+    let cases: [(&'static str, Case); 9] = [
         ("add", add_case),
         ("pool", pool_case),
+        ("dense", dense_case),
+        ("max pool", max_pool_case),
         ("conv", conv_case),
         ("rows", rows_case),
         ("winograd", winograd_case),

@@ -1,0 +1,350 @@
+//! The inner loops of [`super::rows`]: all filters at eight positions of a row.
+
+use super::rows::Rows;
+#[cfg(not(all(target_arch = "arm", feature = "dsp")))]
+use super::{
+    lanes::{even_bytes, odd_bytes},
+    rows::{COLUMNS, GROUP, TAPS},
+};
+
+/// What the loops need beside pointers in registers; those marked with a star move on.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+#[repr(C)]
+struct Arguments {
+    /// 0: First word of the patches.
+    patches: *const u32,
+    /// 4: Past their last word.
+    patches_end: *const u32,
+    /// 8: 1 if the number of groups is odd.
+    odd: usize,
+    /// 12*: Bias of the next filter.
+    bias: *const i32,
+    /// 16: Past the last filter's bias.
+    bias_end: *const i32,
+    /// 20*: Multiplier of the next filter.
+    multipliers: *const i32,
+    /// 24: Left shift.
+    shift: u32,
+    /// 28: Zero point.
+    zero_point: i32,
+    /// 32: Smallest output.
+    min: i32,
+    /// 36: Largest output.
+    max: i32,
+    /// 40*: The next filter's output at position 0.
+    out: *mut i8,
+    /// 44: Bytes from one position's output to the next.
+    pitch: usize,
+    /// 48: Positions.
+    count: usize,
+    /// 52: First word of the second part of the patches.
+    second: *const u32,
+    /// 56: Past the last word of the last part.
+    last_end: *const u32,
+}
+
+/// One instruction for each accumulator.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+macro_rules! each {
+    ($before:literal, $between:literal, $after:literal) => {
+        concat!(
+            $before, "r4", $between, "r4", $after, "\n", $before, "r5", $between, "r5", $after,
+            "\n", $before, "r6", $between, "r6", $after, "\n", $before, "r7", $between, "r7",
+            $after, "\n", $before, "r8", $between, "r8", $after, "\n", $before, "r9", $between,
+            "r9", $after, "\n", $before, "r10", $between, "r10", $after, "\n", $before, "r11",
+            $between, "r11", $after,
+        )
+    };
+}
+
+/// The accumulators of one filter, r4 to r11, to outputs; lr holds the arguments. Back to `2` for the next filter.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+macro_rules! finish {
+    () => {
+        concat!(
+            // Back to i8.
+            "ldr r12, [lr, #20]\n",
+            "ldr r2, [lr, #24]\n",
+            "ldr r3, [r12], #4\n",
+            "str r12, [lr, #20]\n",
+            "cmp r2, #0\n",
+            "beq 5f\n",
+            each!("lsl ", ", ", ", r2"),
+            "\n",
+            "5:\n",
+            "ldr r2, [lr, #28]\n",
+            each!("smmlar ", ", ", ", r3, r2"),
+            "\n",
+            "ldr r2, [lr, #32]\n",
+            "ldr r3, [lr, #36]\n",
+            "sub r12, r3, r2\n",
+            "cmp r12, #255\n",
+            "beq 6f\n",
+            each!("cmp r2, ", "\nit gt\nmovgt ", ", r2"),
+            "\n",
+            each!("cmp r3, ", "\nit lt\nmovlt ", ", r3"),
+            "\n",
+            "6:\n",
+            each!("ssat ", ", #8, ", ""),
+            "\n",
+            "ldr r1, [lr, #40]\n",
+            "ldr r2, [lr, #44]\n",
+            "ldr r3, [lr, #48]\n",
+            "add r12, r1, #1\n",
+            "str r12, [lr, #40]\n",
+            "cmp r3, #8\n",
+            "bne 7f\n",
+            "strb r4, [r1]\n",
+            "strb r5, [r1, r2]\n",
+            "add r1, r1, r2, lsl #1\n",
+            "strb r6, [r1]\n",
+            "strb r7, [r1, r2]\n",
+            "add r1, r1, r2, lsl #1\n",
+            "strb r8, [r1]\n",
+            "strb r9, [r1, r2]\n",
+            "add r1, r1, r2, lsl #1\n",
+            "strb r10, [r1]\n",
+            "strb r11, [r1, r2]\n",
+            "b 8f\n",
+            // Fewer than eight positions.
+            "7:\n",
+            "strb r4, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r5, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r6, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r7, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r8, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r9, [r1]\n",
+            "subs r3, #1\n",
+            "beq 8f\n",
+            "add r1, r2\n",
+            "strb r10, [r1]\n",
+            "8:\n",
+            "ldr r2, [lr, #12]\n",
+            "ldr r3, [lr, #16]\n",
+            "cmp r2, r3\n",
+            "bne.w 2b\n",
+        )
+    };
+}
+
+/// All filters at `count` positions; the kernel's rows are those of `first`, then those of `second`.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+#[inline(never)]
+pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8], count: usize) {
+    let Rows {
+        weights,
+        bias,
+        requant,
+        ..
+    } = layer;
+    let first_end = first.as_ptr().wrapping_add(first.len());
+    let second_end = second.as_ptr().wrapping_add(second.len());
+    let mut arguments = Arguments {
+        patches: first.as_ptr(),
+        patches_end: first_end,
+        odd: 0,
+        bias: bias.as_ptr(),
+        bias_end: bias.as_ptr().wrapping_add(bias.len()),
+        multipliers: requant.multipliers.as_ptr(),
+        shift: requant.shift & 31,
+        zero_point: requant.zero_point,
+        min: requant.min,
+        max: requant.max,
+        out: out.as_mut_ptr(),
+        pitch: bias.len(),
+        count,
+        second: second.as_ptr(),
+        last_end: if second.is_empty() {
+            first_end
+        } else {
+            second_end
+        },
+    };
+    // SAFETY: by the caller's checks, with C channels, a multiple of 4, R rows and F filters: `first` and `second`
+    // are whole rows of GROUP · C / 4 words, R in all, `first` not empty; a turn of the inner loop takes GROUP = 20
+    // words, so both ends are met exactly, and per filter there are R · C / 4 turns of three words of weights each,
+    // at most `weights.len()` in all. `bias` has F words and `multipliers` at least F, read once each, moving on by
+    // one. Output bytes are `p · F + o` with p < count ≤ 8 and o < F: all inside `out`, which has count · F. Words
+    // are aligned, being of type u32 and i32. r6 and r7, which the compiler keeps for itself, are saved on the stack;
+    // sp is back where it was at the end; all other registers that change are declared.
+    unsafe {
+        core::arch::asm!(
+            "push {{r6, r7}}",
+            "sub sp, #8",
+            "str r1, [sp, #4]",
+            // One filter. All accumulators start at its bias.
+            "2:",
+            "ldr lr, [sp, #4]",
+            "ldr r3, [lr, #12]",
+            "ldr r1, [lr]",
+            "ldr r2, [lr, #4]",
+            "ldr r4, [r3], #4",
+            "str r3, [lr, #12]",
+            "str r2, [sp]",
+            "mov r5, r4",
+            "mov r6, r4",
+            "mov r7, r4",
+            "mov r8, r4",
+            "mov r9, r4",
+            "mov r10, r4",
+            "mov r11, r4",
+            // Four channels of a row: three taps, ten columns; first the channels 0 and 2.
+            "3:",
+            "ldm r0, {{r2, r3, r12}}",
+            "sxtb16 r2, r2",
+            "sxtb16 r3, r3",
+            "sxtb16 r12, r12",
+            "ldr lr, [r1], #80",
+            "smlad r4, r2, lr, r4",
+            "ldr lr, [r1, #-76]",
+            "smlad r4, r3, lr, r4",
+            "smlad r5, r2, lr, r5",
+            "ldr lr, [r1, #-72]",
+            "smlad r4, r12, lr, r4",
+            "smlad r5, r3, lr, r5",
+            "smlad r6, r2, lr, r6",
+            "ldr lr, [r1, #-68]",
+            "smlad r5, r12, lr, r5",
+            "smlad r6, r3, lr, r6",
+            "smlad r7, r2, lr, r7",
+            "ldr lr, [r1, #-64]",
+            "smlad r6, r12, lr, r6",
+            "smlad r7, r3, lr, r7",
+            "smlad r8, r2, lr, r8",
+            "ldr lr, [r1, #-60]",
+            "smlad r7, r12, lr, r7",
+            "smlad r8, r3, lr, r8",
+            "smlad r9, r2, lr, r9",
+            "ldr lr, [r1, #-56]",
+            "smlad r8, r12, lr, r8",
+            "smlad r9, r3, lr, r9",
+            "smlad r10, r2, lr, r10",
+            "ldr lr, [r1, #-52]",
+            "smlad r9, r12, lr, r9",
+            "smlad r10, r3, lr, r10",
+            "smlad r11, r2, lr, r11",
+            "ldr lr, [r1, #-48]",
+            "smlad r10, r12, lr, r10",
+            "smlad r11, r3, lr, r11",
+            "ldr lr, [r1, #-44]",
+            "smlad r11, r12, lr, r11",
+            "ldm r0!, {{r2, r3, r12}}",
+            "sxtb16 r2, r2, ror #8",
+            "sxtb16 r3, r3, ror #8",
+            "sxtb16 r12, r12, ror #8",
+            "ldr lr, [r1, #-40]",
+            "smlad r4, r2, lr, r4",
+            "ldr lr, [r1, #-36]",
+            "smlad r4, r3, lr, r4",
+            "smlad r5, r2, lr, r5",
+            "ldr lr, [r1, #-32]",
+            "smlad r4, r12, lr, r4",
+            "smlad r5, r3, lr, r5",
+            "smlad r6, r2, lr, r6",
+            "ldr lr, [r1, #-28]",
+            "smlad r5, r12, lr, r5",
+            "smlad r6, r3, lr, r6",
+            "smlad r7, r2, lr, r7",
+            "ldr lr, [r1, #-24]",
+            "smlad r6, r12, lr, r6",
+            "smlad r7, r3, lr, r7",
+            "smlad r8, r2, lr, r8",
+            "ldr lr, [r1, #-20]",
+            "smlad r7, r12, lr, r7",
+            "smlad r8, r3, lr, r8",
+            "smlad r9, r2, lr, r9",
+            "ldr lr, [r1, #-16]",
+            "smlad r8, r12, lr, r8",
+            "smlad r9, r3, lr, r9",
+            "smlad r10, r2, lr, r10",
+            "ldr lr, [r1, #-12]",
+            "smlad r9, r12, lr, r9",
+            "smlad r10, r3, lr, r10",
+            "smlad r11, r2, lr, r11",
+            "ldr lr, [r1, #-8]",
+            "smlad r10, r12, lr, r10",
+            "smlad r11, r3, lr, r11",
+            "ldr lr, [r1, #-4]",
+            "smlad r11, r12, lr, r11",
+            "ldr lr, [sp]",
+            "cmp r1, lr",
+            "bne.w 3b",
+            // The ring's rows before the first, if there are any.
+            "mov r2, lr",
+            "ldr lr, [sp, #4]",
+            "ldr r3, [lr, #56]",
+            "cmp r2, r3",
+            "beq 4f",
+            "ldr r1, [lr, #52]",
+            "str r3, [sp]",
+            "b.w 3b",
+            "4:",
+            finish!(),
+            "add sp, #8",
+            "pop {{r6, r7}}",
+            inout("r0") weights.as_ptr() => _,
+            inout("r1") &raw mut arguments => _,
+            out("r2") _,
+            out("r3") _,
+            out("r4") _,
+            out("r5") _,
+            out("r8") _,
+            out("r9") _,
+            out("r10") _,
+            out("r11") _,
+            out("r12") _,
+            out("lr") _,
+        );
+    }
+}
+
+#[cfg(not(all(target_arch = "arm", feature = "dsp")))]
+pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8], count: usize) {
+    use super::super::requant::requantize;
+    use super::super::shape::take;
+    use super::lanes::multiply_add;
+
+    let filters = layer.bias.len();
+    for position in 0..count {
+        let mut weights = layer.weights;
+        let start = position.wrapping_mul(filters);
+        let pixel = out.get_mut(start..).unwrap_or(&mut []);
+        let outputs = pixel
+            .iter_mut()
+            .zip(layer.bias)
+            .zip(layer.requant.multipliers);
+        for ((out, &bias), &multiplier) in outputs {
+            let mut acc = bias;
+            for part in [first, second] {
+                let mut groups = part;
+                while let Some((group, others)) = groups.split_first_chunk::<GROUP>() {
+                    let taps = take(&mut weights, TAPS);
+                    for (column, &word) in (position..COLUMNS).zip(taps) {
+                        let odd = column.wrapping_add(COLUMNS);
+                        let pair = [group.get(column), group.get(odd)]
+                            .map(|lanes| lanes.copied().unwrap_or(0));
+                        acc = multiply_add(even_bytes(word as u32), pair[0], acc);
+                        acc = multiply_add(odd_bytes(word as u32), pair[1], acc);
+                    }
+                    groups = others;
+                }
+            }
+            *out = requantize(acc, multiplier, &layer.requant);
+        }
+    }
+}
