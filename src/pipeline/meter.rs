@@ -121,7 +121,7 @@ impl<'a> Meter<'a> {
             &options,
         )?;
         let plan = match self.target {
-            Some(target) => plan::plan_as(&program, target, &self.plan)?,
+            Some(target) => plan::plan_whole(&program, target, &self.plan)?,
             None => plan::plan(&program)?,
         };
         Ok((program, plan))

@@ -9,18 +9,16 @@ use crate::target::Target;
 /// Where little RAM is wanted, a part of so many of it is worth as many instructions as the plan takes that is balanced.
 const NEARLY: u128 = 20;
 
+/// Layers at most whose kernels are exchanged one after the other for some with less scratch memory.
+const LEANER: usize = 8;
+
 /// Like [`super::plan_for`], with the kernels that are best for `options`. Layers advance together in strips where little
 /// RAM is wanted, and where there is not enough of it otherwise.
 ///
 /// # Errors
 /// As [`super::plan`].
 pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
-    check_program(program)?;
-    let chosen = if *options == (Options { optimize: Optimize::Speed, ..Options::default() }) {
-        plan_for(program, target)?
-    } else {
-        within_flash(program, target, options)?
-    };
+    let chosen = plan_whole(program, target, options)?;
     let room = options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes());
     let over = |ram: u64| u128::from(ram.saturating_sub(room));
     if options.optimize != Optimize::Ram {
@@ -35,6 +33,18 @@ pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<
     in_strips(program, target, options, chosen, |ram, instructions| {
         [over(ram), NEARLY * u128::from(ram) * all + u128::from(instructions) * whole]
     })
+}
+
+/// [`plan_as`] without strips, in a part of the time: for a search that asks often.
+///
+/// # Errors
+/// As [`super::plan`].
+pub fn plan_whole(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
+    check_program(program)?;
+    if *options == (Options { optimize: Optimize::Speed, ..Options::default() }) {
+        return plan_for(program, target);
+    }
+    within_flash(program, target, options)
 }
 
 /// The plan of least `key` of its RAM and instructions, with the kernels of each goal and with any strips; `chosen` where none
@@ -60,6 +70,7 @@ fn in_strips(
         let [over, wanted] = key(ram, instructions);
         [flash_bound(program, plan, target).saturating_sub(limit).into(), over, wanted]
     };
+    let candidates = cost::candidates(program, target);
     let mut best = (key_of(&chosen), chosen);
     for kernels in sets {
         let each = instructions(program, target, &kernels);
@@ -68,14 +79,29 @@ fn in_strips(
         let strips =
             strip_search::best(program, &kernels, &each, |arena, more| key((arena + input) as u64, all + more));
         for strips in [&strips[..], &[]] {
-            let plan = lay_out(program, &kernels, strips, true)?;
-            let key = key_of(&plan);
-            if key < best.0 {
-                best = (key, plan);
+            let mut next = Some(kernels.clone());
+            for _ in 0..LEANER {
+                let Some(kernels) = next else { break };
+                let plan = lay_out(program, &kernels, strips, true)?;
+                next = leaner(&candidates, &plan, kernels);
+                let key = key_of(&plan);
+                if key < best.0 {
+                    best = (key, plan);
+                }
             }
         }
     }
     Ok(best.1)
+}
+
+/// The kernels of `plan` but for the layer during which most of the arena is in use, which gets the fastest of those with less scratch
+/// memory; `None` if there is none.
+fn leaner(candidates: &[Vec<Candidate>], plan: &Plan, mut kernels: Vec<Kernel>) -> Option<Vec<Kernel>> {
+    let peak = (0..kernels.len()).max_by_key(|&step| plan.bytes_held(step))?;
+    let scratch = plan.steps[peak].scratch?.bytes;
+    let less = candidates[peak].iter().filter(|candidate| candidate.scratch < scratch);
+    kernels[peak] = less.min_by_key(|candidate| candidate.instructions.unwrap_or(u64::MAX))?.kernel;
+    Some(kernels)
 }
 
 /// Estimated instructions of each layer.

@@ -41,7 +41,7 @@ mod strip_search;
 mod strips;
 
 pub use bands::Bands;
-pub use budget::{code_bytes, estimate, flash_bound, plan_as};
+pub use budget::{code_bytes, estimate, flash_bound, plan_as, plan_whole};
 pub use kernel::{Family, Kernel};
 pub use needs::{Shapes, as_conv, columns, leaves_one};
 pub use pack::{Packed, pack};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use fratc::emit::{self, EmittedFile, Sample, emit};
-use fratc::plan::plan_for;
+use fratc::plan::{Optimize, Options, plan_as};
 use fratc::qir::Program;
 use fratc::sim;
 use fratc::target::Target;
@@ -81,7 +81,9 @@ fn write_firmware(dir: &Path, target: &Target, programs: &[Program], extra: &str
         let input = Pattern::new(3).sample(program);
         let samples = vec![Sample { scores: sim::run(program, &input), input }];
         let options = emit::Options { samples, ..emit::Options::default() };
-        let plan = plan_for(program, target).expect("plans");
+        // One of them in strips.
+        let optimize = if program.name == "border" { Optimize::Ram } else { Optimize::Speed };
+        let plan = plan_as(program, target, &Options { optimize, ..Options::default() }).expect("plans");
         for EmittedFile { path, bytes } in emit(program, &plan, target, &options).expect("emits") {
             // Settings of the crate on its own do not act here.
             if !path.starts_with('.') {

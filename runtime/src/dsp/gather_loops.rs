@@ -3,7 +3,9 @@
 use super::dot::{GROUP, POSITIONS};
 use super::gather::Stretch;
 #[cfg(not(all(target_arch = "arm", feature = "dsp")))]
-use super::{lanes, stage::copy_rows};
+use super::lanes;
+#[cfg(not(all(target_arch = "arm", feature = "dsp")))]
+use super::stage::copy_rows;
 
 /// What the loops work on; those marked with a star move on.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]

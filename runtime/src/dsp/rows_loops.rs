@@ -1,11 +1,10 @@
 //! The inner loops of [`super::rows`]: all filters at eight positions of a row.
 
+#[cfg(not(all(target_arch = "arm", feature = "dsp")))]
+use super::lanes::{even_bytes, odd_bytes};
 use super::rows::Rows;
 #[cfg(not(all(target_arch = "arm", feature = "dsp")))]
-use super::{
-    lanes::{even_bytes, odd_bytes},
-    rows::{COLUMNS, GROUP, TAPS},
-};
+use super::rows::{COLUMNS, GROUP, TAPS};
 
 /// What the loops need beside pointers in registers; those marked with a star move on.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
