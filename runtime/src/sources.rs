@@ -124,7 +124,6 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             "dsp/mod.rs",
             "requant.rs",
         ],
-        "dsp/line_loops.rs" => &["dsp/line.rs", "dsp/mod.rs"],
         "dsp/lines.rs" => &[
             "dsp/lanes.rs",
             "dsp/line.rs",
@@ -133,7 +132,7 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             "requant.rs",
             "shape.rs",
         ],
-        "dsp/spread.rs" => &["dsp/line.rs", "dsp/mod.rs"],
+        "dsp/line_loops.rs" | "dsp/spread.rs" => &["dsp/line.rs", "dsp/mod.rs"],
         "mve/conv.rs" => &[
             "mve/copy.rs",
             "mve/dot.rs",

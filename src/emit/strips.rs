@@ -45,8 +45,8 @@ pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>, names:
         ];
         out.push_str(&call(IN, "", "slide", &arguments, ";"));
     }
-    for layer in strip.first..=strip.last {
-        out.push_str(&emitter.layer(layer, &names[layer])?);
+    for (layer, name) in names.iter().enumerate().take(strip.last + 1).skip(strip.first) {
+        out.push_str(&emitter.layer(layer, name)?);
     }
     let _ = writeln!(out, "{:IN$}before = now;\n{:TURN$}}}", "", "");
     let Home::Arena(offset) = plan.home(program, context.step.writes) else { return None };
@@ -59,7 +59,7 @@ impl Emitter<'_> {
     /// The turns as numbers.
     fn table(&self) -> String {
         let (table, columns) = (self.strip.table(), self.strip.columns());
-        let element = if table.iter().all(|&number| number <= usize::from(u8::MAX)) { "u8" } else { "u16" };
+        let element = if table.iter().all(|&number| u8::try_from(number).is_ok()) { "u8" } else { "u16" };
         let mut out = String::new();
         let first = &self.program.layers[self.strip.first].name;
         let _ = writeln!(

@@ -21,7 +21,7 @@ const ROWS: [usize; 5] = [1, 2, 4, 8, 16];
 const CALL: u64 = 150;
 
 /// A part of so many of a row's instructions goes for each row that a kernel would do beside others in the same time: kernels
-/// take fewer rows than they like at less than the cost of as many as they like. ResNet-8 and a MobileNet were measured in
+/// take fewer rows than they like at less than the cost of as many as they like. Two networks were measured in
 /// strips (`docs/device.md`).
 const IN_VAIN: u64 = 4;
 

@@ -121,7 +121,7 @@ impl Strip {
     /// Bytes of [`Strip::table`]: one for a number where that is enough, else two.
     pub fn table_bytes(&self) -> usize {
         let table = self.table();
-        let each = if table.iter().all(|&number| number <= usize::from(u8::MAX)) { 1 } else { 2 };
+        let each = if table.iter().all(|&number| u8::try_from(number).is_ok()) { 1 } else { 2 };
         each * table.len()
     }
 

@@ -52,23 +52,11 @@ impl Machine<'_> {
         }
     }
 
-    /// The output of the layer of `step`, of this `program` with the shapes of some rows.
-    fn run(&self, program: &Program, step: &Step, op: &Op, inputs: &[Vec<i8>]) -> Vec<i8> {
-        let mut layer = program.layers[step.layer].clone();
-        layer.op = op.clone();
-        let bytes: Vec<Vec<u8>> = inputs.iter().map(|x| x.iter().map(|v| v.cast_unsigned()).collect()).collect();
-        let raw = |id: TensorId| program.input_kind == InputKind::U8 && id == program.input();
-        let values = step.reads.iter().zip(inputs).zip(&bytes);
-        let values: Vec<Values<'_>> =
-            values.map(|((&id, x), bytes)| if raw(id) { Values::U8(bytes) } else { Values::I8(x) }).collect();
-        run_layer(program, &layer, &values)
-    }
-
     fn whole(&mut self, step: &Step) {
         self.noise(step);
         let all = |id: &TensorId| self.values(*id, &(0..self.program.tensor(*id).shape.h), 0);
         let inputs: Vec<Vec<i8>> = step.reads.iter().map(all).collect();
-        let output = self.run(self.program, step, &self.program.layers[step.layer].op, &inputs);
+        let output = run(self.program, step, &self.program.layers[step.layer].op, &inputs);
         match self.plan.home(self.program, step.writes) {
             Home::Arena(at) => self.arena[at..][..output.len()].copy_from_slice(&output),
             _ => self.scores = output,
@@ -104,7 +92,7 @@ impl Machine<'_> {
             program.tensors[id.index()].shape.h = read.len();
         }
         program.tensors[step.writes.index()].shape.h = rows.len();
-        let output = self.run(&program, step, &op, &inputs);
+        let output = run(&program, step, &op, &inputs);
         let Home::Arena(at) = self.plan.home(self.program, step.writes) else { unreachable!("{step:?}") };
         let at = at + (rows.start - first(step.writes)) * self.row(step.writes);
         self.arena[at..][..output.len()].copy_from_slice(&output);
@@ -126,4 +114,16 @@ impl Machine<'_> {
             }
         }
     }
+}
+
+/// The output of the layer of `step`, of this `program` with the shapes of some rows.
+fn run(program: &Program, step: &Step, op: &Op, inputs: &[Vec<i8>]) -> Vec<i8> {
+    let mut layer = program.layers[step.layer].clone();
+    layer.op = op.clone();
+    let bytes: Vec<Vec<u8>> = inputs.iter().map(|x| x.iter().map(|v| v.cast_unsigned()).collect()).collect();
+    let raw = |id: TensorId| program.input_kind == InputKind::U8 && id == program.input();
+    let values = step.reads.iter().zip(inputs).zip(&bytes);
+    let values: Vec<Values<'_>> =
+        values.map(|((&id, x), bytes)| if raw(id) { Values::U8(bytes) } else { Values::I8(x) }).collect();
+    run_layer(program, &layer, &values)
 }
