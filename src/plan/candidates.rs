@@ -52,10 +52,11 @@ pub(super) fn kernels_for(program: &Program, layer: &Layer, features: Features) 
     // Kernels that load words want tensors of the arena: the caller's input may be raw pixels, and lies anywhere.
     let from_arena = layer.inputs[0] != program.input();
     if matches!(layer.op, Op::Dense(_)) && features.dsp && from_arena {
+        let widens = dense_widens(program, layer);
+        // Slower than `dsp::dense`, but no code of its own where convolutions run on it.
+        kernels.extend(widens.then_some(Kernel::DspConv));
         kernels.push(Kernel::DspDense);
-        if dense_widens(program, layer) {
-            kernels.push(Kernel::DspConvWide);
-        }
+        kernels.extend(widens.then_some(Kernel::DspConvWide));
     }
     if let Op::AvgPool(pool) = &layer.op
         && features.dsp
@@ -131,7 +132,7 @@ pub(super) fn max_pool_takes(pool: &Window, input: Hwc, output: Hwc) -> bool {
 /// Inputs of a fully connected layer up to which it is worth to widen all of them at once.
 const DENSE: usize = 512;
 
-/// Whether `dsp::conv` may run a fully connected layer with weights of 16 bits; with bytes `dsp::dense` is better.
+/// Whether `dsp::conv` may run a fully connected layer.
 pub(super) fn dense_widens(program: &Program, layer: &Layer) -> bool {
     program.tensor(layer.inputs[0]).shape.len() <= DENSE && program.tensor(layer.output).shape.len() > 1
 }
