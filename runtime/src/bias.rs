@@ -45,7 +45,7 @@ impl<'a> Bias<'a> {
         }
     }
 
-    /// The biases of the output rows `rows` alone; empty where a table is too short.
+    /// The biases of the output rows `band` alone; empty where a table is too short.
     #[must_use]
     #[inline(always)]
     pub fn band(&self, band: &Range<usize>) -> Self {

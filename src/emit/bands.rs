@@ -40,12 +40,7 @@ pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> Opt
             arguments = vec![format!("[{}]", arguments.join(", ")), "y".into()];
         }
         op => {
-            let window = match op {
-                Op::Conv(conv) | Op::Depthwise(conv) => &conv.window,
-                Op::MaxPool(window) => window,
-                Op::AvgPool(pool) => &pool.window,
-                _ => return None,
-            };
+            let window = op.window()?;
             let (input, from) = (program.tensor(step.reads[0]).shape, offset(step.reads[0])?);
             let taps = [window.kernel, window.stride, window.dilation, window.pad];
             let taps = taps.map(|pair| format!("[{}, {}]", pair[0], pair[1]));

@@ -6,7 +6,7 @@ use super::layer::Context;
 use super::schedule::TURN;
 use super::text::{call, filled, grouped, range};
 use crate::plan::{Home, Plan, Strip};
-use crate::qir::{Op, Program, TensorId, Window};
+use crate::qir::{Op, Program, TensorId};
 
 /// Columns before the lines of a turn of the strip.
 const IN: usize = TURN + 4;
@@ -35,7 +35,7 @@ pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>, names:
     let _ = writeln!(out, "{:TURN$}for turn in &TURNS {{\n{:IN$}let now = turn.map(usize::from);", "", "");
     for (at, rolling) in strip.rolling.iter().enumerate() {
         let Home::Arena(offset) = plan.home(program, rolling.tensor) else { return None };
-        let (held, layer) = (strip.last - strip.first + 1 + at, rolling.layer);
+        let (held, layer) = (strip.held_column(at), rolling.layer);
         let arguments = [
             "memory".to_string(),
             grouped(offset),
@@ -59,7 +59,7 @@ impl Emitter<'_> {
     /// The turns as numbers.
     fn table(&self) -> String {
         let (table, columns) = (self.strip.table(), self.strip.columns());
-        let element = if table.iter().all(|&number| u8::try_from(number).is_ok()) { "u8" } else { "u16" };
+        let element = if self.strip.number_bytes() == 1 { "u8" } else { "u16" };
         let mut out = String::new();
         let first = &self.program.layers[self.strip.first].name;
         let _ = writeln!(
@@ -92,12 +92,7 @@ impl Emitter<'_> {
         let mut out = String::new();
         let _ = writeln!(out, "{:IN$}let rows = before[{index}]..now[{index}];", "");
         let _ = writeln!(out, "{:IN$}if !rows.is_empty() {{", "");
-        let window: Option<&Window> = match op {
-            Op::Conv(conv) | Op::Depthwise(conv) => Some(&conv.window),
-            Op::MaxPool(window) => Some(window),
-            Op::AvgPool(pool) => Some(&pool.window),
-            _ => None,
-        };
+        let window = op.window();
         let read = if let Some(window) = window {
             let taps = [window.kernel, window.stride, window.dilation, window.pad];
             let taps = taps.map(|pair| format!("[{}, {}]", pair[0], pair[1]));
@@ -165,7 +160,7 @@ impl Emitter<'_> {
         let (row, offset) = (grouped(shape.w * shape.c), grouped(offset));
         match self.strip.rolls(id) {
             Some(at) => {
-                let held = self.strip.last - self.strip.first + 1 + at;
+                let held = self.strip.held_column(at);
                 format!("bytes_of(&since(&{rows}, now[{held}]), {row}, {offset})")
             }
             None => format!("bytes_of(&{rows}, {row}, {offset})"),

@@ -69,8 +69,10 @@ pub struct DeviceSummary {
     pub samples: usize,
     /// Of which something differs.
     pub mismatches: usize,
-    /// Whether every layer was compared.
+    /// Whether layers were compared.
     pub traced: bool,
+    /// Layers that were not, since the device never has all of their output.
+    pub hidden_layers: usize,
     /// Against the labels of the case's test samples; `null` without a case.
     pub accuracy: Option<DeviceAccuracy>,
     /// Mean ticks of one inference: cycles on a board, of the machine's clock in QEMU.
@@ -124,6 +126,7 @@ pub fn verify_device(dir: &Path, options: &DeviceVerifyOptions, progress: &dyn P
         samples: run.samples,
         mismatches: run.mismatches,
         traced: options.trace,
+        hidden_layers: run.hidden,
         accuracy: labels.map(|labels| accuracy(&run, &labels)),
         ticks_per_inference: run.ticks,
         tick_hz: target.qemu.is_some().then_some(target.clock_hz),
@@ -180,7 +183,11 @@ fn inputs(program: &Program, options: &DeviceVerifyOptions) -> Result<(Samples, 
 
 impl fmt::Display for DeviceSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.traced { "every layer" } else { "every score" };
+        let what = match (self.traced, self.hidden_layers) {
+            (true, 0) => "every layer".to_string(),
+            (true, hidden) => format!("every layer but {hidden} whose output is never whole"),
+            (false, _) => "every score".to_string(),
+        };
         writeln!(f, "device  {}: {} samples, {what}, {} mismatches", self.device, self.samples, self.mismatches)?;
         if let Some(accuracy) = &self.accuracy {
             writeln!(f, "accuracy  {:.2} % of {} samples", 100.0 * accuracy.device, accuracy.samples)?;

@@ -42,10 +42,9 @@ pub(super) fn row_window(op: &Op) -> Option<crate::qir::Window> {
         Op::Concat | Op::Add(_) | Op::Lookup(_) => {
             Some(crate::qir::Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] })
         }
-        Op::Conv(conv) | Op::Depthwise(conv) => Some(conv.window),
-        Op::MaxPool(window) => Some(*window),
-        Op::AvgPool(pool) => Some(pool.window),
-        Op::Grouped(_) | Op::Dense(_) | Op::Gate(_) | Op::Flatten | Op::Adapt(_) => None,
+        // Not made to run on some rows.
+        Op::Grouped(_) => None,
+        op => op.window().copied(),
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Rolling {
 /// What happens in one turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
-    /// Output rows that each layer of the strip computes; none are an empty range.
+    /// Output rows that each layer of the strip computes: an empty range where it has no turn.
     pub rows: Vec<Range<usize>>,
     /// The row of each rolling tensor that is first in memory during the turn.
     pub held: Vec<usize>,
@@ -115,14 +115,22 @@ impl Strip {
 
     /// Numbers of one turn in [`Strip::table`].
     pub fn columns(&self) -> usize {
-        self.last - self.first + 1 + self.rolling.len()
+        self.held_column(self.rolling.len())
     }
 
-    /// Bytes of [`Strip::table`]: one for a number where that is enough, else two.
+    /// Where in a turn's numbers the first row in memory of the `at`-th rolling tensor is.
+    pub fn held_column(&self, at: usize) -> usize {
+        self.last - self.first + 1 + at
+    }
+
+    /// Bytes of each number of [`Strip::table`]: one where that is enough for all, else two.
+    pub fn number_bytes(&self) -> usize {
+        if self.table().iter().all(|&number| u8::try_from(number).is_ok()) { 1 } else { 2 }
+    }
+
+    /// Bytes of [`Strip::table`].
     pub fn table_bytes(&self) -> usize {
-        let table = self.table();
-        let each = if table.iter().all(|&number| u8::try_from(number).is_ok()) { 1 } else { 2 };
-        each * table.len()
+        self.number_bytes() * self.table().len()
     }
 
     /// Bytes that move to the start of their tensor's memory in all turns together.
@@ -189,8 +197,7 @@ fn outputs(program: &Program, first: usize, last: usize) -> Option<Vec<Output>> 
         };
         let reads = layers.iter().enumerate().skip(at + 1).filter_map(read).collect();
         let later = program.layers.iter().skip(last + 1).any(|reader| reader.inputs.contains(&tensor));
-        let whole = later || tensor == program.output;
-        (by_rows && tensor != program.output).then_some(Output { shape, tensor, reads, whole })
+        (by_rows && tensor != program.output).then_some(Output { shape, tensor, reads, whole: later })
     };
     layers.iter().enumerate().map(output).collect()
 }

@@ -307,6 +307,18 @@ pub struct Program {
     pub provenance: Provenance,
 }
 
+impl Op {
+    /// The window that slides over its input, if one does.
+    pub fn window(&self) -> Option<&Window> {
+        match self {
+            Op::Conv(conv) | Op::Depthwise(conv) | Op::Grouped(Grouped { groups: _, conv }) => Some(&conv.window),
+            Op::MaxPool(window) => Some(window),
+            Op::AvgPool(pool) => Some(&pool.window),
+            Op::Dense(_) | Op::Add(_) | Op::Concat | Op::Lookup(_) | Op::Gate(_) | Op::Flatten | Op::Adapt(_) => None,
+        }
+    }
+}
+
 impl Program {
     /// The input tensor's id.
     pub fn input(&self) -> TensorId {

@@ -57,6 +57,8 @@ pub struct DeviceRun {
     pub samples: usize,
     /// Of which a score, or with a trace a byte of a layer, differs.
     pub mismatches: usize,
+    /// Layers of a trace that were not shown, since the device never has all of their output.
+    pub hidden: usize,
     /// Class of every sample, as the device said.
     pub classes: Vec<usize>,
     /// Mean ticks of one inference.
@@ -111,6 +113,7 @@ pub fn validate(
         device: session.name().to_string(),
         samples: 0,
         mismatches: 0,
+        hidden: 0,
         classes: Vec::new(),
         ticks: 0,
         layer_ticks: Vec::new(),
@@ -130,6 +133,7 @@ pub fn validate(
             run.first.get_or_insert(format!("sample {index}, {difference}"));
         }
         run.samples += 1;
+        run.hidden = run.hidden.max(ran.layers.iter().filter(|layer| layer.is_empty()).count());
         run.classes.push(ran.class as usize);
         run.stack_bytes = run.stack_bytes.max(ran.stack);
         ticks += u64::from(ran.ticks);
