@@ -3,14 +3,14 @@
 use super::bias::Bias;
 use super::pad::PadValue;
 use super::requant::{requantize, Requant};
-use super::shape::{take, take_mut, Element, Hwc, Window};
+use super::shape::{take, take_pixel, Element, Hwc, Window};
 
 /// A convolution: `acc[o] = bias[o] + Σ weights[o, ky, kx, i] · x[i]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2d<'a> {
     /// Input shape.
     pub input: Hwc,
-    /// Output shape.
+    /// Output shape; its channels may be more than the filters, whose outputs are then the first of each position.
     pub output: Hwc,
     /// Window.
     pub window: Window,
@@ -32,16 +32,17 @@ pub struct Conv2d<'a> {
 pub fn conv2d<T: Element>(layer: &Conv2d<'_>, input: &[T], output: &mut [i8]) {
     let [kh, kw] = layer.window.kernel;
     let tap_row = kw.wrapping_mul(layer.input.c);
+    let filters = layer.requant.multipliers.len();
     let mut rest = output;
     for y in 0..layer.output.h {
         for x in 0..layer.output.w {
-            let pixel = take_mut(&mut rest, layer.output.c);
+            let pixel = take_pixel(&mut rest, layer.output.c, filters);
             if pixel.is_empty() {
                 return;
             }
             let [top, left] = layer.window.origin(y, x);
             let contiguous = layer.window.columns_contiguous(left, layer.input.w);
-            let bias = layer.bias.at(y, x, layer.output.c);
+            let bias = layer.bias.at(y, x, filters);
             let mut weights = layer.weights;
             let outputs = pixel.iter_mut().zip(bias).zip(layer.requant.multipliers);
             for ((out, &bias), &multiplier) in outputs {

@@ -1,13 +1,13 @@
 //! Largest value of each window; padding takes no part. Scale and zero point pass through.
 
-use super::shape::{take_mut, Element, Hwc, Window};
+use super::shape::{take_pixel, Element, Hwc, Window};
 
 /// A max pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxPool {
     /// Input shape.
     pub input: Hwc,
-    /// Output shape.
+    /// Output shape; its channels may be more than the input's, whose outputs are then the first of each position.
     pub output: Hwc,
     /// Window.
     pub window: Window,
@@ -21,7 +21,7 @@ pub fn max_pool<T: Element>(layer: &MaxPool, input: &[T], output: &mut [i8]) {
     let mut rest = output;
     for y in 0..layer.output.h {
         for x in 0..layer.output.w {
-            let pixel = take_mut(&mut rest, layer.output.c);
+            let pixel = take_pixel(&mut rest, layer.output.c, channels);
             if pixel.is_empty() {
                 return;
             }

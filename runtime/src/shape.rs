@@ -154,3 +154,17 @@ pub fn take_mut<'a, T>(rest: &mut &'a mut [T], count: usize) -> &'a mut [T] {
     *rest = tail;
     head
 }
+
+/// Takes one position off `rest`, which holds `pitch` values for each, of the last one perhaps fewer: its first `channels`
+/// values, none where there are fewer.
+#[inline(always)]
+pub fn take_pixel<'a>(rest: &mut &'a mut [i8], pitch: usize, channels: usize) -> &'a mut [i8] {
+    let count = pitch.min(rest.len());
+    take_mut(rest, count).get_mut(..channels).unwrap_or(&mut [])
+}
+
+/// How many positions, `pitch` values apart, `len` values hold, of the last one at least `channels` values.
+#[inline(always)]
+pub fn positions(len: usize, pitch: usize, channels: usize) -> usize {
+    len.wrapping_add(pitch.wrapping_sub(channels)) / pitch.max(1)
+}

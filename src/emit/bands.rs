@@ -17,7 +17,7 @@ pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> Opt
     let Bands { rows, upward, over: _ } = step.bands?;
     let offset = |id: TensorId| match plan.home(program, id) {
         Home::Arena(offset) => Some(offset),
-        Home::Input | Home::Scores => None,
+        Home::Input | Home::Part { .. } | Home::Scores => None,
     };
     let output = program.tensor(step.writes).shape;
     let to = offset(step.writes)?;

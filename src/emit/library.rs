@@ -5,8 +5,18 @@ use super::{EmittedFile, VERSION, names, readme};
 use crate::plan::Plan;
 use crate::qir::{InputKind, Program};
 
+/// What is said of layers whose outputs lie in others.
+const PARTS: &str =
+    "\n///\n/// The output of a layer that writes into a concatenation is shown with that, and as empty before.";
+
 /// What is said of layers whose outputs are never whole.
-const PARTS: &str = "\n///\n/// Some layers advance together, a few rows at a time: they all run in the last one's turn, and of those before it\n/// the output is shown as empty.";
+const STRIPS: &str = "\n///\n/// Some layers advance together, a few rows at a time: they all run in the last one's turn, and of those before it\n/// the output is shown as empty.";
+
+/// What is said of layers whose outputs are not shown.
+fn hidden(plan: &Plan) -> String {
+    let said = [(plan.parts.is_empty(), PARTS), (plan.strips.is_empty(), STRIPS)];
+    said.into_iter().filter(|(none, _)| !none).map(|(_, text)| text).collect()
+}
 
 pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
     let input = program.tensor(program.input()).shape;
@@ -35,7 +45,7 @@ pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
             ("class_count", &classes.len().to_string()),
             ("arena_bytes", &grouped(plan.arena_bytes as u64)),
             ("macs", &grouped(program.macs())),
-            ("parts", if plan.strips.is_empty() { "" } else { PARTS }),
+            ("parts", &hidden(plan)),
             ("scale", &format!("{:?}", scores.scale)),
             ("zero_point", &scores.zero_point.to_string()),
             ("CLASSES", &array(&format!("pub const CLASSES: [&str; {}] = ", classes.len()), &classes)),

@@ -34,13 +34,16 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     let mut functions = String::new();
     let mut steps = Vec::new();
     for ((step, name), bytes) in plan.steps.iter().zip(names).zip(&plan.sizes.layers) {
-        let context = Context { program, layer: &program.layers[step.layer], step, name };
-        let layer = function(&context);
-        functions.push('\n');
-        functions.push_str(&layer.text(&context, *bytes));
-        kernels.extend(layer.kernels);
-        support.extend(layer.support);
-        tables.extend(layer.tables);
+        let context = Context { program, plan, layer: &program.layers[step.layer], step, name };
+        // Where all parts of a concatenation lie in it, nothing is left to do.
+        if step.reads.is_empty() || plan.copied(step).next().is_some() {
+            let layer = function(&context);
+            functions.push('\n');
+            functions.push_str(&layer.text(&context, *bytes));
+            kernels.extend(layer.kernels);
+            support.extend(layer.support);
+            tables.extend(layer.tables);
+        }
         let by_rows = strips::turn(program, plan, &context, names).or_else(|| bands::turn(program, plan, &context));
         steps.push((step.layer, by_rows.unwrap_or_else(|| turn(program, plan, &context))));
     }
@@ -128,8 +131,10 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
     let bytes = |id: TensorId| program.tensor(id).shape.len();
     let in_arena = |id: TensorId| match plan.home(program, id) {
         Home::Arena(offset) => Some(range(offset, bytes(id))),
+        Home::Part { offset, .. } => plan.part(id).map(|part| range(offset, part.bytes(program).1)),
         Home::Input | Home::Scores => None,
     };
+    let reads: Vec<TensorId> = plan.copied(step).collect();
     let is_concat = matches!(context.layer.op, Op::Concat);
     let letters: &[&str] = match context.layer.op {
         Op::Add(_) => &["a", "b"],
@@ -139,7 +144,7 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
     // What each argument of the layer's function is called, and what must be borrowed from the arena for it.
     let mut arguments = Vec::new();
     let mut borrowed = Vec::new();
-    for (index, read) in step.reads.iter().enumerate() {
+    for (index, read) in reads.iter().enumerate() {
         if step.in_place == Some(index) {
             arguments.push("y".to_string());
             continue;
@@ -152,10 +157,14 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
                 arguments.push(name.clone());
                 borrowed.push((name, range(offset, bytes(*read))));
             }
+            // Nothing reads a part but the whole's layer, which finds it in its place.
+            Home::Part { .. } => {}
         }
     }
     let written = in_arena(step.writes);
     let output = if written.is_some() { "y" } else { "scores" };
+    // What lies in another tensor is shown with it.
+    let shown = if plan.part(step.writes).is_some() { "&[]" } else { output };
     let mut out = String::new();
     // One read next to one write is by far the commonest: it has a form of its own.
     let all_parts_borrowed = is_concat && borrowed.len() == arguments.len();
@@ -167,10 +176,12 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
     };
     if let Some(scratch) = step.scratch {
         let mut parts: Vec<(usize, &str, String)> = vec![(scratch.offset, "t", range(scratch.offset, scratch.bytes))];
-        if let (Home::Arena(offset), Some(range)) = (plan.home(program, step.writes), &written) {
+        if let (Home::Arena(offset) | Home::Part { offset, .. }, Some(range)) =
+            (plan.home(program, step.writes), &written)
+        {
             parts.push((offset, "y", range.clone()));
         }
-        for (read, (name, range)) in step.reads.iter().filter(|id| in_arena(**id).is_some()).zip(&borrowed) {
+        for (read, (name, range)) in reads.iter().filter(|id| in_arena(**id).is_some()).zip(&borrowed) {
             if let Home::Arena(offset) = plan.home(program, *read) {
                 parts.push((offset, name, range.clone()));
             }
@@ -185,7 +196,7 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
         }
         arguments.push("t".into());
         out.push_str(&call(TURN, "", context.name, &arguments, ";"));
-        let _ = writeln!(out, "{:TURN$}{output}", "");
+        let _ = writeln!(out, "{:TURN$}{shown}", "");
         return out;
     }
     let ranges: Vec<&str> = borrowed.iter().map(|(_, range)| range.as_str()).collect();
@@ -211,6 +222,12 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
             out.push_str(&call(TURN, &format!("let (y, {pattern}) = "), "regions", &arguments, ";"));
         }
     }
+    if is_concat && reads.is_empty() {
+        out = format!("{:TURN$}// All parts lie here.\n", "");
+        let list = ["memory".to_string(), written.unwrap_or_default()];
+        out.push_str(&call(TURN, "", "region", &list, ""));
+        return out;
+    }
     if is_concat {
         let parts = if all_parts_borrowed { "parts".into() } else { format!("[{}]", arguments.join(", ")) };
         arguments = vec![parts];
@@ -219,6 +236,6 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
         arguments.push(output.into());
     }
     out.push_str(&call(TURN, "", context.name, &arguments, ";"));
-    let _ = writeln!(out, "{:TURN$}{output}", "");
+    let _ = writeln!(out, "{:TURN$}{shown}", "");
     out
 }

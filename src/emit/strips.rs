@@ -127,7 +127,7 @@ impl Emitter<'_> {
                     let _ = writeln!(out, "{:LAYER$}let {given} = input.get({given}).unwrap_or_default();", "");
                     arguments.push(given);
                 }
-                Home::Scores => return None,
+                Home::Part { .. } | Home::Scores => return None,
             }
         }
         let Home::Arena(to) = self.plan.home(self.program, step.writes) else { return None };

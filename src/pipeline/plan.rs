@@ -100,13 +100,13 @@ fn layer(program: &Program, plan: &Plan, step: &Step, all: &[cost::Candidate], t
     let layer = &program.layers[step.layer];
     let home = |id: TensorId| match plan.home(program, id) {
         Home::Input => "input".to_string(),
-        Home::Arena(offset) => offset.to_string(),
+        Home::Arena(offset) | Home::Part { offset, .. } => offset.to_string(),
         Home::Scores => "scores".to_string(),
     };
     let candidates = all.iter().map(|candidate| PlanCandidate {
         kernel: candidate.kernel.name(),
         chosen: candidate.kernel == step.kernel,
-        est_instructions: candidate.instructions,
+        est_instructions: candidate.instructions.map(|all| plan.share_of(program, step, all)),
         error: cost::fitted(cost::class(target), cost::form(&layer.op, candidate.kernel)).map(|fitted| fitted.error),
         weights_bytes: candidate.weights,
         tables_bytes: candidate.tables,

@@ -1,7 +1,9 @@
 //! Plans for what the user wants, within limits, and what they take.
 
 use super::cost::{self, Candidate};
-use super::{Estimate, Kernel, Optimize, Options, Plan, check_program, code, lay_out, plan_for, select, strip_search};
+use super::{
+    Estimate, Kernel, Optimize, Options, Plan, Ways, check_program, code, lay_out, plan_for, select, strip_search,
+};
 use crate::diag::Result;
 use crate::qir::Program;
 use crate::target::Target;
@@ -82,7 +84,7 @@ fn in_strips(
             let mut next = Some(kernels.clone());
             for _ in 0..LEANER {
                 let Some(kernels) = next else { break };
-                let plan = lay_out(program, &kernels, strips, true)?;
+                let plan = lay_out(program, &kernels, strips, Ways { bands: true, parts: Some(0) })?;
                 next = leaner(&candidates, &plan, kernels);
                 let key = key_of(&plan);
                 if key < best.0 {
@@ -131,14 +133,16 @@ fn within_flash(program: &Program, target: &Target, options: &Options) -> Result
     let room = options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes());
     let in_room = |plan: &Plan| ram(plan) <= room;
     let choose = |options: &Options| {
-        let kernels = select::Choice::new(program, target, options).kernels();
+        let choice = select::Choice::new(program, target, options);
+        let kernels = choice.kernels();
+        let parts = Some(if options.optimize == Optimize::Ram { 0 } else { choice.arena_room() });
         if options.optimize == Optimize::Size {
-            let whole = lay_out(program, &kernels, &[], false)?;
+            let whole = lay_out(program, &kernels, &[], Ways { bands: false, parts })?;
             if in_room(&whole) {
                 return Ok(whole);
             }
         }
-        lay_out(program, &kernels, &[], true)
+        lay_out(program, &kernels, &[], Ways { bands: true, parts })
     };
     let mut chosen = choose(options)?;
     let Some(limit) = options.max_flash else { return Ok(chosen) };
@@ -155,7 +159,7 @@ fn within_flash(program: &Program, target: &Target, options: &Options) -> Result
     }
     if flash_bound(program, &chosen, target) > limit {
         let kernels: Vec<Kernel> = chosen.steps.iter().map(|step| step.kernel).collect();
-        let whole = lay_out(program, &kernels, &[], false)?;
+        let whole = lay_out(program, &kernels, &[], Ways { bands: false, parts: Some(0) })?;
         if in_room(&whole) && flash_bound(program, &whole, target) < flash_bound(program, &chosen, target) {
             chosen = whole;
         }
@@ -184,8 +188,13 @@ pub fn estimate(program: &Program, target: &Target, plan: &Plan) -> Estimate {
     let code = code::code(program, plan, target).map_or(estimate.code, |code| code.total());
     let each = instructions(program, target, &kernels);
     let more = plan.strips.iter().map(|strip| strip_search::overhead(program, &kernels, &each, strip)).sum::<u64>();
-    let instructions = estimate.instructions + more;
+    let instructions = estimate.instructions + more - spared(program, &each, plan);
     Estimate { instructions, code, flash: plan.sizes.total() as u64 + code, ram: ram(plan) }
+}
+
+/// Estimated instructions of concatenations that need not copy all their parts.
+fn spared(program: &Program, each: &[u64], plan: &Plan) -> u64 {
+    plan.steps.iter().zip(each).map(|(step, &all)| all - plan.share_of(program, step, all)).sum()
 }
 
 /// Bytes of code that `plan` is predicted to take on `target`: see [`code`]; where one of its kernels was never measured

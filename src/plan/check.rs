@@ -1,7 +1,7 @@
 //! The invariants of a plan.
 
 use super::bands::Rows;
-use super::{ALIGN, Home, Placement, Plan, Scratch, Strip, needs};
+use super::{ALIGN, Home, Kernel, Placement, Plan, Scratch, Strip, needs, parts};
 use crate::diag::{Diag, Result};
 use crate::qir::Program;
 
@@ -14,7 +14,9 @@ impl Plan {
     ///    over it, its layer runs in bands, and no band writes what it or a later one reads;
     /// 5. a step has the scratch memory that its kernel asks for, inside the arena, aligned, and sharing no byte with a
     ///    tensor alive at the step;
-    /// 6. a strip's turns are those of its layers, which are in no other strip and run neither in place nor in bands; what it
+    /// 6. a tensor that lies in another one, where its concatenation would copy it, is read by nothing else, and the whole
+    ///    is alive from it on;
+    /// 7. a strip's turns are those of its layers, which are in no other strip and run neither in place nor in bands; what it
     ///    reads and writes is alive during all of it, and of a tensor that is never whole its rows have their place.
     ///
     /// # Errors
@@ -33,6 +35,7 @@ impl Plan {
                 return invalid(format!("tensor `{}` has no place", program.tensor(step.writes).name));
             }
             for id in step.reads.iter().chain([&step.writes]) {
+                let id = &self.part(*id).map_or(*id, |part| part.whole);
                 let Some(place) = self.placements.iter().find(|p| p.tensor == *id) else { continue };
                 let tensor = program.tensor(*id);
                 let rolling = self.strips.iter().flat_map(|strip| &strip.rolling).find(|rolling| rolling.tensor == *id);
@@ -46,6 +49,11 @@ impl Plan {
         }
         if let Some(strip) = self.broken_strip(program) {
             return invalid(format!("layers {} to {} do not run in these strips", strip.first, strip.last));
+        }
+        let kernels: Vec<Kernel> = self.steps.iter().map(|step| step.kernel).collect();
+        let may = parts::candidates(program, &kernels, &self.strips);
+        if let Some(part) = self.parts.iter().find(|part| !may.contains(part)) {
+            return invalid(format!("tensor `{}` cannot lie in another one", program.tensor(part.tensor).name));
         }
         for (i, a) in self.placements.iter().enumerate() {
             for b in &self.placements[i + 1..] {

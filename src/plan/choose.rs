@@ -114,11 +114,11 @@ fn patches_cost(&Shapes { window, input, output }: &Shapes, wide: bool) -> usize
     positions.div_ceil(dsp::dot::POSITIONS) * output.c.div_ceil(2) * pair + positions * (groups * 8 + rows * 10 + 60)
 }
 
-/// Instructions of a fully connected layer, about: of `dsp::dense` 15 for eight products, or with weights of 16 bits 7, but all inputs
-/// to widen first.
+/// Instructions of a fully connected layer, about: of `dsp::dense` seven for four products and 75 for an output; with weights of
+/// 16 bits nine for ten products and 30 for an output, but all inputs to widen first.
 fn dense_cost(&Shapes { window: _, input, output }: &Shapes, wide: bool) -> usize {
     let products = input.c * output.c;
-    if wide { products * 9 / 10 + output.c * 30 + input.c * 4 + 500 } else { products * 15 / 8 + output.c * 25 + 60 }
+    if wide { products * 9 / 10 + output.c * 30 + input.c * 4 + 500 } else { products * 7 / 4 + output.c * 75 + 20 }
 }
 
 /// Instructions of `dsp::rows`, about: 79 for four channels of one kernel row, 100 to widen them.

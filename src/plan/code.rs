@@ -232,6 +232,11 @@ pub fn code(program: &Program, plan: &Plan, target: &Target) -> Option<Code> {
     let mut users: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (index, (step, form)) in plan.steps.iter().zip(&forms).enumerate() {
         let form = measured.form(form)?;
+        // A concatenation of which all parts lie in their places has no function.
+        if plan.copied(step).next().is_none() {
+            layers.push(0);
+            continue;
+        }
         // Sums and tables take as many values as they are given.
         let whole = matches!(program.layers[step.layer].op, Op::Add(_) | Op::Lookup(_));
         let bytes = if step.by_rows() && !whole { form.banded.unwrap_or(in_bands) } else { form.call };

@@ -3,7 +3,7 @@
 use super::bands::Rows;
 use super::place::Overlap;
 use super::strips::{Rolling, Strip};
-use super::{Kernel, Step, needs};
+use super::{Kernel, Part, Step, needs};
 use crate::qir::{Op, Program, TensorId};
 
 /// Which outputs take an input's place. An output in place saves bytes at its own step but makes one long-lived
@@ -54,11 +54,13 @@ impl Block {
 
 /// Steps in program order, and the blocks that need arena bytes, in order of their first step.
 ///
-/// What a strip reads and writes is alive during all of it.
+/// What a strip reads and writes is alive during all of it, a concatenation's output from the first of `parts` on that lies in
+/// it.
 pub(super) fn lives(
     program: &Program,
     kernels: &[Kernel],
     strips: &[Strip],
+    parts: &[Part],
     strategy: InPlace,
 ) -> (Vec<Step>, Vec<Block>) {
     let strip_of = |step: usize| strips.iter().position(|strip| strip.has(step));
@@ -84,7 +86,8 @@ pub(super) fn lives(
                 && program.tensor(*input).shape.len() == bytes
                 && layer.inputs.iter().filter(|other| *other == input).count() == 1
         };
-        let in_place = if output == program.output || strip.is_some() {
+        let part = parts.iter().find(|part| part.tensor == output);
+        let in_place = if output == program.output || strip.is_some() || part.is_some() {
             None
         } else {
             match (&layer.op, strategy) {
@@ -112,11 +115,17 @@ pub(super) fn lives(
             }
         };
         let replaced = in_place.map(|input| layer.inputs[input]);
+        // The whole is there from its first part on.
+        let (life, bytes) = part.map_or((life, bytes), |part| {
+            let (whole, bytes) = (part.whole, program.tensor(part.whole).shape.len());
+            (Life { tensor: whole, first_step, last_step: life.last_step.max(last_read[whole.index()]) }, bytes)
+        });
+        let begun = blocks.iter().any(|block| block.members.iter().any(|member| member.tensor == life.tensor));
         let block =
             blocks.iter_mut().find(|block| block.members.last().is_some_and(|life| Some(life.tensor) == replaced));
         match block {
             Some(block) => block.members.push(life),
-            _ if output == program.output => {}
+            _ if output == program.output || begun => {}
             _ => blocks.push(Block { members: vec![life], scratch_of: None, bytes }),
         }
         let scratch = needs::scratch_bytes(program, layer, kernel);
@@ -144,7 +153,9 @@ pub(super) fn overlaps(program: &Program, steps: &[Step], blocks: &[Block]) -> V
         let rows = Rows::of(program, &program.layers[step], turn.kernel, over)?;
         let input = blocks.iter().position(|b| b.members.last().is_some_and(|life| life.tensor == *read))?;
         let output = blocks.iter().position(|b| b.members.first().is_some_and(|life| life.tensor == turn.writes))?;
-        let last = input != output && blocks[input].last_step() == step && turn.reads.iter().all(in_arena);
+        // With a part in its place the output is there before the step.
+        let begins = blocks[output].first_step() == step;
+        let last = input != output && begins && blocks[input].last_step() == step && turn.reads.iter().all(in_arena);
         last.then_some(Overlap { step, over, input, output, rows, band: rows.unit })
     };
     steps.iter().enumerate().filter_map(overlap).collect()

@@ -13,6 +13,7 @@
 //! - `kernel`: the kernels there are; `candidates`: which can run a layer; `needs`: their scratch memory
 //! - `choose`: the fastest of each layer
 //! - `pack`: its weights' layout
+//! - `parts`: outputs that lie in a concatenation's
 //! - `bands`: layers that run some rows at a time, with their output over their input
 //! - `strips`: runs of layers that advance together, a few rows at a time; `strip_search`: which of them to take
 //! - `cost`, `fitted`: what a kernel will cost
@@ -34,6 +35,7 @@ mod kernel;
 mod lives;
 mod needs;
 mod pack;
+mod parts;
 mod place;
 mod select;
 mod sizes;
@@ -45,6 +47,7 @@ pub use budget::{code_bytes, estimate, flash_bound, plan_as, plan_whole};
 pub use kernel::{Family, Kernel};
 pub use needs::{Shapes, as_conv, columns, leaves_one};
 pub use pack::{Packed, pack};
+pub use parts::Part;
 pub use select::{Estimate, Optimize, Options};
 pub use sizes::{LayerBytes, Sizes};
 pub use strips::{Rolling, Strip, Turn};
@@ -67,6 +70,13 @@ pub enum Home {
     Input,
     /// The arena, from this offset in bytes.
     Arena(usize),
+    /// The arena, from `offset` on, its positions `pitch` bytes apart: in the bytes of a concatenation, see [`Part`].
+    Part {
+        /// Offset in bytes of the first value.
+        offset: usize,
+        /// Bytes from a position's channels to the next one's.
+        pitch: usize,
+    },
     /// The scores the caller gets back.
     Scores,
 }
@@ -117,7 +127,7 @@ pub struct Placement {
     pub offset: usize,
     /// Bytes; of a tensor that is never whole those of the rows that are kept.
     pub bytes: usize,
-    /// The step that writes it; in a strip, the strip's first.
+    /// The step that writes it, or first writes a [`Part`] of it; in a strip, the strip's first.
     pub first_step: usize,
     /// The last step that reads it; in a strip, the strip's last.
     pub last_step: usize,
@@ -130,8 +140,10 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Layers that advance together, in order; no two of them share a layer.
     pub strips: Vec<Strip>,
-    /// Arena tensors, by id.
+    /// Arena tensors with bytes of their own, by id.
     pub placements: Vec<Placement>,
+    /// Tensors that lie in others, by id.
+    pub parts: Vec<Part>,
     /// Bytes of the arena, a multiple of [`ALIGN`].
     pub arena_bytes: usize,
     /// The most bytes of arena tensors and scratch memory alive at one step, outputs in place and outputs over their
@@ -168,10 +180,30 @@ impl Plan {
         if tensor == program.input() {
             return Home::Input;
         }
-        match self.placements.binary_search_by_key(&tensor, |p| p.tensor) {
-            Ok(found) => Home::Arena(self.placements[found].offset),
-            Err(_) => Home::Scores,
+        if let Ok(found) = self.placements.binary_search_by_key(&tensor, |p| p.tensor) {
+            return Home::Arena(self.placements[found].offset);
         }
+        let Some(part) = self.part(tensor) else { return Home::Scores };
+        let whole = self.placements.binary_search_by_key(&part.whole, |p| p.tensor);
+        let offset = whole.map_or(0, |found| self.placements[found].offset);
+        Home::Part { offset: offset + part.channel, pitch: program.tensor(part.whole).shape.c }
+    }
+
+    /// Where `tensor` lies in another one, if it does.
+    pub fn part(&self, tensor: TensorId) -> Option<&Part> {
+        self.parts.binary_search_by_key(&tensor, |part| part.tensor).ok().map(|found| &self.parts[found])
+    }
+
+    /// What is left of an amount that goes with the inputs of `step` without those that are already where it would put them.
+    pub fn share_of(&self, program: &Program, step: &Step, amount: u64) -> u64 {
+        let bytes = |id: TensorId| program.tensor(id).shape.len() as u64;
+        let all: u64 = step.reads.iter().map(|id| bytes(*id)).sum();
+        amount * self.copied(step).map(bytes).sum::<u64>() / all.max(1)
+    }
+
+    /// The inputs of `step` that are not already where it would put them.
+    pub fn copied(&self, step: &Step) -> impl Iterator<Item = TensorId> {
+        step.reads.iter().copied().filter(|id| self.part(*id).is_none_or(|part| part.whole != step.writes))
     }
 }
 
@@ -181,7 +213,7 @@ impl Plan {
 /// `plan/no-layers` for a program without layers; `plan/raw-input` when raw `u8` pixels reach a layer whose
 /// kernel reads `i8` only.
 pub fn plan(program: &Program) -> Result<Plan> {
-    plan_with(program, Features::NONE, 0)
+    plan_with(program, Features::NONE, 0, 0)
 }
 
 /// Like [`plan`], with the fastest kernels for the target's core whose constants fit its flash.
@@ -189,17 +221,19 @@ pub fn plan(program: &Program) -> Result<Plan> {
 /// # Errors
 /// As [`plan`].
 pub fn plan_for(program: &Program, target: &Target) -> Result<Plan> {
-    plan_with(program, Features::of(target), target.flash_bytes())
+    let input = program.tensor(program.input()).shape.len();
+    let room = usize::try_from(target.ram_bytes()).unwrap_or(usize::MAX).saturating_sub(input);
+    plan_with(program, Features::of(target), target.flash_bytes(), room)
 }
 
 /// Plans `program` with these kernels, one a layer, each of which must be among [`cost::candidates`]. All layers run
-/// whole, none in bands.
+/// whole, none in bands, and every output has bytes of its own.
 ///
 /// # Errors
 /// As [`plan`].
 pub fn plan_kernels(program: &Program, kernels: &[Kernel]) -> Result<Plan> {
     check_program(program)?;
-    lay_out(program, kernels, &[], false)
+    lay_out(program, kernels, &[], Ways { bands: false, parts: None })
 }
 
 /// Channels that kernels of the target's core take at once: those for DSP instructions load four values as a word.
@@ -207,26 +241,35 @@ pub fn channel_granule(target: &Target) -> usize {
     if Features::of(target).dsp { 4 } else { 1 }
 }
 
-fn plan_with(program: &Program, features: Features, flash: u64) -> Result<Plan> {
+fn plan_with(program: &Program, features: Features, flash: u64, room: usize) -> Result<Plan> {
     check_program(program)?;
     let kernels = choose::choose(program, features, flash);
-    lay_out(program, &kernels, &[], true)
+    lay_out(program, &kernels, &[], Ways { bands: true, parts: Some(room) })
 }
 
-/// Places everything for these kernels and strips; `bands`: layers may run in bands where that saves RAM.
-fn lay_out(program: &Program, kernels: &[Kernel], strips: &[Strip], bands: bool) -> Result<Plan> {
-    let mut best: Option<Layout> = None;
-    let ways: &[bool] = if bands { &[true, false] } else { &[true] };
-    for &whole in ways {
-        for strategy in lives::STRATEGIES {
-            let found = Layout::new(program, kernels, strips, strategy, whole);
-            if best.as_ref().is_none_or(|best| found.bytes < best.bytes) {
-                best = Some(found);
-            }
-        }
-    }
-    let Layout { mut steps, blocks, overlaps, offsets, bytes: arena_bytes } =
-        best.expect("there are strategies").with_larger_bands();
+/// What a layout may do beside giving every tensor its bytes.
+#[derive(Debug, Clone, Copy)]
+struct Ways {
+    /// Layers may run in bands where that saves RAM.
+    bands: bool,
+    /// Outputs may lie in others where that saves RAM, and where it takes no more than so many bytes of arena.
+    parts: Option<usize>,
+}
+
+/// Places everything for these kernels and strips.
+fn lay_out(program: &Program, kernels: &[Kernel], strips: &[Strip], ways: Ways) -> Result<Plan> {
+    let best = |parts: &[Part]| {
+        let whole: &[bool] = if ways.bands { &[true, false] } else { &[true] };
+        let all = whole.iter().flat_map(|whole| lives::STRATEGIES.map(|strategy| (*whole, strategy)));
+        let layouts = all.map(|(whole, strategy)| Layout::new(program, kernels, strips, parts, strategy, whole));
+        layouts.min_by_key(|layout| layout.bytes).expect("there are strategies")
+    };
+    // Never more than if every tensor had bytes of its own.
+    let (_, apart) = lives::lives(program, kernels, strips, &[], lives::InPlace::Never);
+    let room = ways.parts.unwrap_or(0).min(place::bound(&apart, &[]));
+    let parts = ways.parts.map_or(Vec::new(), |_| parts::candidates(program, kernels, strips));
+    let found = parts::worth(best(&[]), &parts, room, best);
+    let Layout { mut steps, blocks, parts, overlaps, offsets, bytes: arena_bytes } = found.with_larger_bands();
     for &Overlap { step, over, input, output, rows, .. } in &overlaps {
         let (input, output) = (offsets[input], offsets[output]);
         if !rows.apart(output, input) {
@@ -256,6 +299,7 @@ fn lay_out(program: &Program, kernels: &[Kernel], strips: &[Strip], bands: bool)
         bound_bytes: place::bound(&blocks, &overlaps),
         steps,
         placements,
+        parts,
         arena_bytes,
         input_bytes: program.tensor(program.input()).shape.len(),
         scores_bytes: program.tensor(program.output).shape.len(),
@@ -270,6 +314,8 @@ fn lay_out(program: &Program, kernels: &[Kernel], strips: &[Strip], bands: bool)
 struct Layout {
     steps: Vec<Step>,
     blocks: Vec<Block>,
+    /// Outputs in others.
+    parts: Vec<Part>,
     /// Outputs that may lie over their inputs.
     overlaps: Vec<Overlap>,
     /// Of every block.
@@ -280,11 +326,18 @@ struct Layout {
 
 impl Layout {
     /// The smallest that was found; `whole`: all layers run whole.
-    fn new(program: &Program, kernels: &[Kernel], strips: &[Strip], strategy: lives::InPlace, whole: bool) -> Self {
-        let (steps, blocks) = lives::lives(program, kernels, strips, strategy);
+    fn new(
+        program: &Program,
+        kernels: &[Kernel],
+        strips: &[Strip],
+        parts: &[Part],
+        strategy: lives::InPlace,
+        whole: bool,
+    ) -> Self {
+        let (steps, blocks) = lives::lives(program, kernels, strips, parts, strategy);
         let overlaps = if whole { Vec::new() } else { lives::overlaps(program, &steps, &blocks) };
         let (offsets, bytes) = place::place(&blocks, &overlaps);
-        Self { steps, blocks, overlaps, offsets, bytes }
+        Self { steps, blocks, parts: parts.to_vec(), overlaps, offsets, bytes }
     }
 
     /// As small, with as many layers as possible run whole and the others in bands as large as possible: bands cost time.

@@ -124,6 +124,11 @@ impl Choice {
         self.best().iter().zip(&self.candidates).map(|(&i, all)| all[i].kernel).collect()
     }
 
+    /// Bytes of arena within the limit on RAM.
+    pub(super) fn arena_room(&self) -> usize {
+        usize::try_from(self.limits[1].saturating_sub(self.input)).unwrap_or(usize::MAX)
+    }
+
     /// Which candidate each layer takes.
     fn best(&self) -> Vec<usize> {
         let by = |key: &dyn Fn(&Candidate) -> [u64; 2]| -> Vec<usize> {

@@ -75,7 +75,7 @@ pub(super) fn best(
 /// Strips beside those of `found` that hold the step with the most bytes alive.
 fn candidates_beside(program: &Program, kernels: &[Kernel], found: &Found) -> Vec<Strip> {
     let layers = program.layers.len();
-    let (_, blocks) = lives::lives(program, kernels, &found.strips, STRATEGIES[0]);
+    let (_, blocks) = lives::lives(program, kernels, &found.strips, &[], STRATEGIES[0]);
     let alive = |step: usize| {
         let of_step = blocks.iter().filter(|block| (block.first_step()..=block.last_step()).contains(&step));
         of_step.map(|block| block.bytes).sum::<usize>()
@@ -97,7 +97,7 @@ fn overlaps(
     strips: &[Strip],
 ) -> impl Iterator<Item = (Vec<lives::Block>, Vec<Overlap>)> {
     STRATEGIES.into_iter().map(move |strategy| {
-        let (steps, blocks) = lives::lives(program, kernels, strips, strategy);
+        let (steps, blocks) = lives::lives(program, kernels, strips, &[], strategy);
         let overlaps = lives::overlaps(program, &steps, &blocks);
         (blocks, overlaps)
     })
@@ -112,7 +112,7 @@ fn bound(program: &Program, kernels: &[Kernel], strips: &[Strip]) -> usize {
 /// Bytes of the arena.
 fn arena(program: &Program, kernels: &[Kernel], strips: &[Strip]) -> usize {
     let ways = STRATEGIES.into_iter().flat_map(|strategy| [false, true].map(|whole| (strategy, whole)));
-    ways.map(|(strategy, whole)| Layout::new(program, kernels, strips, strategy, whole).bytes).min().unwrap_or(0)
+    ways.map(|(strategy, whole)| Layout::new(program, kernels, strips, &[], strategy, whole).bytes).min().unwrap_or(0)
 }
 
 /// Estimated instructions that `strip` takes on top: rows that a kernel computes in vain, calls, and rows that move.

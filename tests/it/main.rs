@@ -36,6 +36,7 @@ mod no_panic;
 mod on_device;
 mod on_device_cases;
 mod operators;
+mod parts;
 mod plan;
 mod programs;
 mod qir;

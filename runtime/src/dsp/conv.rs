@@ -3,7 +3,7 @@
 use super::super::bias::Bias;
 use super::super::pad::PadValue;
 use super::super::requant::Requant;
-use super::super::shape::{Element, Hwc, Window};
+use super::super::shape::{positions, Element, Hwc, Window};
 use super::dot::{Filters, Form, GROUP, POSITIONS};
 use super::gather::{gather, Geometry};
 use super::gather_loops::widen_positions;
@@ -15,7 +15,7 @@ use super::stage::paste;
 pub struct Conv<'a> {
     /// Input shape.
     pub input: Hwc,
-    /// Output shape.
+    /// Output shape; its channels may be more than the filters, whose outputs are then the first of each position.
     pub output: Hwc,
     /// Window.
     pub window: Window,
@@ -145,8 +145,8 @@ fn run(
     let Some((stage, room)) = rest.split_at_mut_checked(stage) else {
         return;
     };
-    let channels = layer.output.c;
-    let filters = Filters::new(layer.weights, layer.form, layer.requant, groups, channels);
+    let pitch = layer.output.c;
+    let filters = Filters::new(layer.weights, layer.form, layer.requant, groups, pitch);
     let Some(filters) = filters else {
         return;
     };
@@ -158,7 +158,7 @@ fn run(
         geometry = Geometry::new(layer, whole, [0, 0], flip);
         input = Some(room);
     }
-    let mut left = output.len() / channels;
+    let mut left = positions(output.len(), pitch, layer.requant.multipliers.len());
     let mut done = 0_usize;
     let mut x = 0_usize;
     if let Bias::Channel(bias) = layer.bias {
@@ -170,7 +170,7 @@ fn run(
             let block = output.get_mut(done..).unwrap_or(&mut []);
             filters.dot(patches, bias, block, POSITIONS);
             at = at.wrapping_add(values.wrapping_mul(POSITIONS));
-            done = done.wrapping_add(channels.wrapping_mul(POSITIONS));
+            done = done.wrapping_add(pitch.wrapping_mul(POSITIONS));
             x = x.wrapping_add(POSITIONS);
             left = left.wrapping_sub(POSITIONS);
         }
@@ -206,7 +206,7 @@ fn run(
         left = left.wrapping_sub(count.max(1));
         let block = output.get_mut(done..).unwrap_or(&mut []);
         filters.dot(patches, bias, block, count);
-        done = done.wrapping_add(count.wrapping_mul(channels));
+        done = done.wrapping_add(count.wrapping_mul(pitch));
     }
 }
 
@@ -215,7 +215,7 @@ fn run(
 fn start<'a>(layer: &Conv<'a>, y: usize, x: usize) -> (&'a [i32], usize) {
     let most = layer.output.w.wrapping_sub(x);
     (
-        layer.bias.at(y, x, layer.output.c),
+        layer.bias.at(y, x, layer.requant.multipliers.len()),
         layer.bias.alike(x, most.min(POSITIONS)),
     )
 }

@@ -57,38 +57,40 @@ pub struct Filters<'a> {
     groups: usize,
     /// Filters.
     channels: usize,
+    /// Bytes from a position's outputs to the next one's.
+    pitch: usize,
     /// Words of two filters.
     pair: usize,
 }
 
 impl<'a> Filters<'a> {
-    /// `channels` filters, at least two, of `groups` groups of four values; `None` where lengths do not match.
+    /// As many filters as `requant` has multipliers, at least two, of `groups` groups of four values, their outputs `pitch`
+    /// bytes apart from position to position; `None` where lengths do not match.
     #[inline(always)]
     pub fn new(
         weights: &'a [i32],
         form: Form,
         requant: Requant<'a>,
         groups: usize,
-        channels: usize,
+        pitch: usize,
     ) -> Option<Self> {
+        let channels = requant.multipliers.len();
         let pair = groups.wrapping_mul(if form.wide { 4 } else { 2 });
         let needed = pair.checked_mul(channels.wrapping_add(1) / 2)?;
-        let fits = groups > 0
-            && channels > 1
-            && requant.multipliers.len() >= channels
-            && needed <= weights.len();
+        let fits = groups > 0 && channels > 1 && pitch >= channels && needed <= weights.len();
         fits.then_some(Self {
             weights,
             form,
             requant,
             groups,
             channels,
+            pitch,
             pair,
         })
     }
 
-    /// `out[p · O + o] = requant(bias[o] + Σ weights[o] · patch p)` for the first `count` of four patches and all O
-    /// filters.
+    /// `out[p · pitch + o] = requant(bias[o] + Σ weights[o] · patch p)` for the first `count` of four patches and all
+    /// filters `o`.
     ///
     /// `patches` holds [`GROUP`] words for four values. Where lengths do not match, nothing is computed.
     #[inline(never)]
@@ -96,7 +98,11 @@ impl<'a> Filters<'a> {
         let fits = patches.len() >= self.groups.wrapping_mul(GROUP)
             && bias.len() == self.channels
             && count.wrapping_sub(1) < POSITIONS
-            && self.channels.wrapping_mul(count) <= out.len();
+            && self
+                .pitch
+                .wrapping_mul(count.wrapping_sub(1))
+                .wrapping_add(self.channels)
+                <= out.len();
         if fits {
             run(self, patches, bias, out, count);
         }
@@ -112,9 +118,10 @@ fn run(filters: &Filters<'_>, patches: &[u32], bias: &[i32], out: &mut [i8], cou
         requant,
         groups,
         channels,
+        pitch,
         pair,
     } = *filters;
-    let stride = |position: usize| if position < count { channels } else { 0 };
+    let stride = |position: usize| if position < count { pitch } else { 0 };
     let rare = requant.shift & 31 != 0 || requant.max.wrapping_sub(requant.min) != 255;
     let offset = (requant.multipliers.as_ptr() as usize).wrapping_sub(bias.as_ptr() as usize);
     let mut arguments = Arguments {
@@ -197,7 +204,7 @@ fn run(filters: &Filters<'_>, patches: &[u32], bias: &[i32], out: &mut [i8], cou
     let wide = filters.form.wide;
     let words = if wide { 4 } else { 2 };
     for position in 0..count {
-        let start = position.wrapping_mul(channels);
+        let start = position.wrapping_mul(filters.pitch);
         let pixel = out.get_mut(start..).unwrap_or(&mut []);
         let outputs = pixel.iter_mut().zip(bias);
         let outputs = outputs.zip(filters.requant.multipliers);

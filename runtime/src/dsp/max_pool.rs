@@ -24,7 +24,7 @@ pub fn max_pool(layer: &MaxPool, input: &[i8], output: &mut [i8]) {
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(never)]
 pub fn max_pool(layer: &MaxPool, input: &[i8], output: &mut [i8]) {
-    use super::super::shape::{clip, take_mut};
+    use super::super::shape::{clip, take_pixel};
     use core::hint::black_box;
 
     let (layer, input, output) = black_box((layer, input, output));
@@ -44,7 +44,7 @@ pub fn max_pool(layer: &MaxPool, input: &[i8], output: &mut [i8]) {
             let [top, left] = layer.window.origin(y, x);
             let (_, top, rows) = clip(top, kh, h);
             let (_, left, columns) = clip(left, kw, w);
-            let pixel = take_mut(&mut rest, c);
+            let pixel = take_pixel(&mut rest, layer.output.c, c);
             if pixel.is_empty() {
                 return;
             }

@@ -25,7 +25,7 @@ pub(super) const GROUP: usize = 2 * COLUMNS;
 pub struct Rows<'a> {
     /// Input shape.
     pub input: Hwc,
-    /// Output shape.
+    /// Output shape; its channels may be more than the filters, whose outputs are then the first of each position.
     pub output: Hwc,
     /// Window.
     pub window: Window,
@@ -81,10 +81,9 @@ pub fn band(layer: &Rows<'_>, first: usize, input: &[i8], output: &mut [i8], scr
     let arguments = core::hint::black_box((layer, first, input, output, scratch));
     let (layer, first, input, output, scratch) = arguments;
     let Hwc {
-        w: width,
-        c: filters,
-        ..
+        w: width, c: pitch, ..
     } = layer.output;
+    let filters = layer.bias.len();
     let channels = layer.input.c;
     let rows = layer.window.kernel[0];
     let bytes = scratch_bytes(channels, rows);
@@ -100,8 +99,8 @@ pub fn band(layer: &Rows<'_>, first: usize, input: &[i8], output: &mut [i8], scr
         && width > 0
         && filters > 0
         && !ring.is_empty()
-        && layer.bias.len() == filters
         && layer.requant.multipliers.len() >= filters
+        && pitch >= filters
         && weights.is_some_and(|needed| needed <= layer.weights.len());
     if !fits {
         return;
@@ -110,11 +109,15 @@ pub fn band(layer: &Rows<'_>, first: usize, input: &[i8], output: &mut [i8], scr
     while column < width {
         let left = width.wrapping_sub(column);
         let count = if left < POSITIONS { left } else { POSITIONS };
-        let mut at = column.wrapping_mul(filters);
+        let mut at = column.wrapping_mul(pitch);
+        let bytes = count
+            .wrapping_sub(1)
+            .wrapping_mul(pitch)
+            .wrapping_add(filters);
         // Rows are counted from the first row of padding.
         let mut top = first.wrapping_mul(layer.window.stride[0]);
         let mut next = top;
-        while let Some(out) = output.get_mut(at..at.wrapping_add(count.wrapping_mul(filters))) {
+        while let Some(out) = output.get_mut(at..at.wrapping_add(bytes)) {
             next = next.max(top);
             while next < top.wrapping_add(rows) {
                 widen(layer, input, next, column, next % rows, ring);
@@ -129,7 +132,7 @@ pub fn band(layer: &Rows<'_>, first: usize, input: &[i8], output: &mut [i8], scr
                 return;
             }
             run(layer, first, second, out, count);
-            at = at.wrapping_add(width.wrapping_mul(filters));
+            at = at.wrapping_add(width.wrapping_mul(pitch));
             top = top.wrapping_add(layer.window.stride[0]);
         }
         column = column.wrapping_add(POSITIONS);

@@ -165,7 +165,7 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
         min: requant.min,
         max: requant.max,
         out: out.as_mut_ptr(),
-        pitch: bias.len(),
+        pitch: layer.output.c,
         count,
         second: second.as_ptr(),
         last_end: if second.is_empty() {
@@ -178,7 +178,7 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
     // are whole rows of GROUP · C / 4 words, R in all, `first` not empty; a turn of the inner loop takes GROUP = 20
     // words, so both ends are met exactly, and per filter there are R · C / 4 turns of three words of weights each,
     // at most `weights.len()` in all. `bias` has F words and `multipliers` at least F, read once each, moving on by
-    // one. Output bytes are `p · F + o` with p < count ≤ 8 and o < F: all inside `out`, which has count · F. Words
+    // one. Output bytes are `p · pitch + o` with p < count ≤ 8 and o < F ≤ pitch: all inside `out`, by its length. Words
     // are aligned, being of type u32 and i32. r6 and r7, which the compiler keeps for itself, are saved on the stack;
     // sp is back where it was at the end; all other registers that change are declared.
     unsafe {
@@ -318,10 +318,9 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
     use super::super::shape::take;
     use super::lanes::multiply_add;
 
-    let filters = layer.bias.len();
     for position in 0..count {
         let mut weights = layer.weights;
-        let start = position.wrapping_mul(filters);
+        let start = position.wrapping_mul(layer.output.c);
         let pixel = out.get_mut(start..).unwrap_or(&mut []);
         let outputs = pixel
             .iter_mut()

@@ -21,9 +21,13 @@ pub struct Place {
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(always)]
 pub fn run(layer: &Winograd<'_>, v: &[u32], sums: &mut [u32], out: &mut [i8], place: Place) {
-    let filters = layer.output.c;
+    let filters = layer.requant.multipliers.len();
+    let pitch = layer.output.c;
     let tiles = place.columns.wrapping_add(1) / 2;
-    let written = place.row.wrapping_add(place.columns.wrapping_mul(filters));
+    let written = place
+        .row
+        .wrapping_add(place.columns.wrapping_sub(1).wrapping_mul(pitch))
+        .wrapping_add(filters);
     if tiles == 0 || tiles > TILES || out.len() < written {
         return;
     }
@@ -48,8 +52,8 @@ pub fn run(layer: &Winograd<'_>, v: &[u32], sums: &mut [u32], out: &mut [i8], pl
         min: requant.min,
         max: requant.max,
         row: place.row,
-        column: filters,
-        last_column: if place.columns % 2 == 0 { filters } else { 0 },
+        column: pitch,
+        last_column: if place.columns % 2 == 0 { pitch } else { 0 },
         tiles: tiles.wrapping_mul(4),
     };
     // SAFETY: by `band`'s checks and those above all pointers reach what `multiply` says, for the pairs in `even`.
@@ -115,7 +119,7 @@ pub fn run(layer: &Winograd<'_>, v: &[u32], sums: &mut [u32], out: &mut [i8], pl
     use super::lanes::multiply_add;
 
     let steps = layer.input.c / 2;
-    let filters = layer.output.c;
+    let filters = layer.requant.multipliers.len();
     for filter in 0..filters {
         // With an odd number of filters the last is the second of its pair.
         let (pair, second) = if filter.wrapping_add(1) == filters {
@@ -160,7 +164,7 @@ pub fn run(layer: &Winograd<'_>, v: &[u32], sums: &mut [u32], out: &mut [i8], pl
                     a1.wrapping_sub(a2).wrapping_sub(a3),
                 ];
                 for (column, sum) in (tile.wrapping_mul(2)..place.columns).zip(pair) {
-                    let offset = column.wrapping_mul(filters).wrapping_add(filter);
+                    let offset = column.wrapping_mul(layer.output.c).wrapping_add(filter);
                     let offset = place.row.wrapping_mul(row).wrapping_add(offset);
                     let there = row == 0 || place.row > 0;
                     if let (true, Some(out)) = (there, out.get_mut(offset)) {

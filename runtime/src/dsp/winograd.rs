@@ -28,7 +28,7 @@ use super::tiles::{run, Place, SUMS};
 pub struct Winograd<'a> {
     /// Input shape.
     pub input: Hwc,
-    /// Output shape.
+    /// Output shape; its channels may be more than the filters, whose outputs are then the first of each position.
     pub output: Hwc,
     /// Window; only its padding is read.
     pub window: Window,
@@ -103,10 +103,9 @@ pub fn band(
     let arguments = core::hint::black_box((layer, first, input, output, scratch));
     let (layer, first, input, output, scratch) = arguments;
     let Hwc {
-        w: width,
-        c: filters,
-        ..
+        w: width, c: pitch, ..
     } = layer.output;
+    let filters = layer.requant.multipliers.len();
     let channels = layer.input.c;
     let all = channels.wrapping_mul(PATCHES);
     let (region, _) = words(scratch, all.wrapping_add(tail(channels)));
@@ -116,18 +115,22 @@ pub fn band(
         && width > 0
         && !region.is_empty()
         && layer.bias.len() == filters.wrapping_mul(2)
-        && layer.requant.multipliers.len() >= filters
+        && pitch >= filters
         && weights.is_some_and(|needed| needed <= layer.weights.len());
     if !fits {
         return;
     }
-    let row = width.wrapping_mul(filters);
+    let row = width.wrapping_mul(pitch);
+    // Of the last row there may be no more than this.
+    let least = row.wrapping_sub(pitch.wrapping_sub(filters));
     let [pad_top, pad_left] = layer.window.pad;
     let mut rest = output;
     let mut top = first.wrapping_sub(pad_top);
-    while rest.len() >= row {
-        let rows = if rest.len() / 2 < row { 1 } else { 2 };
-        let mut pair = take_mut(&mut rest, row.wrapping_mul(rows));
+    while rest.len() >= least {
+        let two = rest.len().wrapping_sub(least) >= row;
+        let bytes = if two { row.wrapping_mul(2) } else { row };
+        let bytes = bytes.min(rest.len());
+        let mut pair = take_mut(&mut rest, bytes);
         let mut left = 0_usize.wrapping_sub(pad_left);
         let mut ahead = width;
         while ahead > 0 {
@@ -137,11 +140,11 @@ pub fn band(
                 return;
             };
             let place = Place {
-                row: if rows == 2 { row } else { 0 },
+                row: if two { row } else { 0 },
                 columns,
             };
             run(layer, v, sums, pair, place);
-            let skip = pair.len().min(columns.wrapping_mul(filters));
+            let skip = pair.len().min(columns.wrapping_mul(pitch));
             take_mut(&mut pair, skip);
             left = left.wrapping_add(2 * TILES);
             ahead = ahead.wrapping_sub(columns);

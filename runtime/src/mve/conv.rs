@@ -10,7 +10,7 @@ use super::dot::{dot, Filters, FILTERS, PATCHES, VECTOR};
 pub struct Conv<'a> {
     /// Input shape.
     pub input: Hwc,
-    /// Output shape.
+    /// Output shape; its channels may be more than the filters, whose outputs are then the first of each position.
     pub output: Hwc,
     /// Window.
     pub window: Window,
@@ -51,10 +51,12 @@ pub fn conv<T: Element>(layer: &Conv<'_>, input: &[T], output: &mut [i8], scratc
         requant,
         ..
     } = *layer;
+    let pitch = layer.output.c;
     let filters = Filters {
         weights,
         bias,
         requant,
+        pitch,
     };
     let [kh, kw] = layer.window.kernel;
     let values = padded(kh.wrapping_mul(kw).wrapping_mul(layer.input.c));
@@ -62,16 +64,19 @@ pub fn conv<T: Element>(layer: &Conv<'_>, input: &[T], output: &mut [i8], scratc
         return;
     };
     let second = rest.get_mut(..values).unwrap_or(&mut []);
-    let channels = layer.output.c;
+    let gap = pitch.wrapping_sub(bias.len());
     let mut at = (0, 0);
     let mut rest = output;
     while !rest.is_empty() {
-        let count = if rest.len() / PATCHES < channels {
+        // Of the last position there may be no more than its filters' outputs.
+        let all = pitch.wrapping_mul(PATCHES);
+        let count = if rest.len() < all.wrapping_sub(gap) {
             1
         } else {
             PATCHES
         };
-        let out = take_mut(&mut rest, channels.wrapping_mul(count));
+        let bytes = pitch.wrapping_mul(count).min(rest.len());
+        let out = take_mut(&mut rest, bytes);
         if out.is_empty() {
             return;
         }

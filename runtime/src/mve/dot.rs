@@ -20,9 +20,11 @@ pub struct Filters<'a> {
     pub bias: &'a [i32],
     /// Way back to `i8`.
     pub requant: Requant<'a>,
+    /// Bytes from a position's outputs to the next one's.
+    pub pitch: usize,
 }
 
-/// `out[p · O + o] = requant(bias[o] + Σ weights[o] · patch p)`: one output per filter for the first patch, and for the
+/// `out[p · pitch + o] = requant(bias[o] + Σ weights[o] · patch p)`: one output per filter for the first patch, and for the
 /// second if `out` has room.
 ///
 /// Where lengths do not match, nothing is computed.
@@ -37,6 +39,7 @@ pub fn dot(patches: [&[i8]; PATCHES], filters: &Filters<'_>, out: &mut [i8]) {
         && channels > 0
         && filters.requant.multipliers.len() >= channels
         && out.len() >= channels
+        && filters.pitch >= channels
         // A word holds four weights, and a group four filters.
         && weights.is_some_and(|needed| needed <= filters.weights.len());
     if fits {
@@ -78,8 +81,8 @@ struct Arguments {
 fn run(patches: [&[i8]; PATCHES], filters: &Filters<'_>, out: &mut [i8]) {
     let requant = &filters.requant;
     let [first, second] = patches;
-    let (second, skip) = if out.len() / 2 >= filters.bias.len() {
-        (second, filters.bias.len())
+    let (second, skip) = if out.len() >= filters.pitch.wrapping_add(filters.bias.len()) {
+        (second, filters.pitch)
     } else {
         (first, 0)
     };
@@ -100,7 +103,7 @@ fn run(patches: [&[i8]; PATCHES], filters: &Filters<'_>, out: &mut [i8]) {
     // SAFETY: by the caller's checks, with V values, a multiple of 16, and O filters: the outer loop runs ⌈O / 4⌉ times
     // and reads 4 · V bytes of weights each, which are there in all; the inner loop runs V / 16 times and reads V bytes
     // of both patches. Biases, multipliers and outputs are read and written four at a time under the predicate that VCTP
-    // makes of the number of filters left, so that nothing beyond O is touched; `out` has O bytes, and O more where the second patch's lie there; where not, the second
+    // makes of the number of filters left, so that nothing beyond O is touched; `out` has O bytes, and O more from `pitch` on where the second patch's lie there; where not, the second
     // patch is the first, whose outputs are written twice. Tables
     // are aligned to words, being of i32. r6 and r7, which the compiler keeps for itself, are saved on the stack; all
     // other registers that change are declared.
@@ -190,13 +193,13 @@ fn run(patches: [&[i8]; PATCHES], filters: &Filters<'_>, out: &mut [i8]) {
 #[cfg(not(all(target_arch = "arm", feature = "mve")))]
 fn run(patches: [&[i8]; PATCHES], filters: &Filters<'_>, out: &mut [i8]) {
     use super::super::requant::requantize;
-    use super::super::shape::{take, take_mut};
+    use super::super::shape::{take, take_pixel};
     /// Words of a vector.
     const WORDS: usize = VECTOR / 4;
     let words = (patches[0].len() / VECTOR).wrapping_mul(WORDS * FILTERS);
     let mut rest = out;
     for patch in patches {
-        let out = take_mut(&mut rest, filters.bias.len());
+        let out = take_pixel(&mut rest, filters.pitch, filters.bias.len());
         let mut weights = filters.weights;
         let (mut group, mut filter) = (take(&mut weights, words), 0);
         let tables = filters.bias.iter().zip(filters.requant.multipliers);

@@ -16,7 +16,7 @@ pub const STEP: usize = 16;
 pub struct Conv<'a> {
     /// Input shape.
     pub input: Hwc,
-    /// Output shape.
+    /// Output shape; its channels may be more than the filters, whose outputs are then the first of each position.
     pub output: Hwc,
     /// Window.
     pub window: Window,
@@ -56,15 +56,18 @@ pub(super) fn run<T: Element, const F: usize>(
     let Some(patches) = patches.get_mut(..values) else {
         return;
     };
-    let channels = layer.output.c;
+    let (pitch, channels) = (layer.output.c, layer.bias.len());
     let (mut y, mut x) = (0, 0);
     let mut rest = output;
     while !rest.is_empty() {
         let mut count = POSITIONS;
-        while count > 1 && channels.wrapping_mul(count) > rest.len() {
+        // Of the last position there may be no more than its filters' outputs.
+        let gap = pitch.wrapping_sub(channels);
+        while count > 1 && pitch.wrapping_mul(count).wrapping_sub(gap) > rest.len() {
             count = count.wrapping_sub(1);
         }
-        let block = take_mut(&mut rest, channels.wrapping_mul(count));
+        let bytes = pitch.wrapping_mul(count).min(rest.len());
+        let block = take_mut(&mut rest, bytes);
         if block.is_empty() {
             return;
         }
@@ -88,7 +91,7 @@ fn filters<const F: usize>(
     words: usize,
     dot: &impl Fn(&[[i32; POSITIONS]], &[i32], [i32; F]) -> [[i32; POSITIONS]; F],
 ) {
-    let channels = layer.output.c;
+    let channels = layer.bias.len();
     let (mut weights, mut biases) = (layer.weights, layer.bias);
     let mut multipliers = layer.requant.multipliers.iter();
     let mut channel = 0;
@@ -113,7 +116,7 @@ fn filters<const F: usize>(
                 if let Some(out) = block.get_mut(at) {
                     *out = requantize(sum, multiplier, &layer.requant);
                 }
-                at = at.wrapping_add(channels);
+                at = at.wrapping_add(layer.output.c);
             }
             channel = channel.wrapping_add(1);
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Context, Function, window_words};
 use crate::plan::{Kernel, Packed, Shapes, as_conv, columns, leaves_one, pack};
-use crate::qir::{Bias, Conv, Op, PadValue};
+use crate::qir::{Bias, Conv, Hwc, Op, PadValue};
 
 pub(super) fn conv(context: &Context<'_>, conv: &Conv) -> Function {
     let kernel = match context.step.kernel {
@@ -53,7 +53,8 @@ pub(super) fn packed(
     function.i32_table(context, "WEIGHTS", &weights);
     let shapes = Shapes { window: conv.window, input: context.input(), output: context.output() };
     let shapes = as_conv(context.program, context.layer).unwrap_or(shapes);
-    let mut fields = function.geometry_of(&shapes);
+    let pitch = if dense { shapes.output.c } else { context.written().c };
+    let mut fields = function.geometry_of(&Shapes { output: Hwc { c: pitch, ..shapes.output }, ..shapes });
     if context.step.kernel == Kernel::DspLines {
         let _ = writeln!(fields, "        columns: {},", columns(&conv.window, context.output()));
     }

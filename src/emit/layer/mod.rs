@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 
 use super::EmittedFile;
 use super::text::{code, grouped};
-use crate::plan::{LayerBytes, Shapes, Step};
+use crate::plan::{Home, LayerBytes, Plan, Shapes, Step};
 use crate::qir::{Bias, Conv, Hwc, InputKind, Layer, Op, Program, Requant, TensorId, Window};
 
 /// A table of this many values and more may take rustc over the limit of its lint against endless loops, which
@@ -46,6 +46,7 @@ pub(super) enum Support {
 /// A layer with what an operator's emitter needs to know.
 pub(super) struct Context<'a> {
     pub program: &'a Program,
+    pub plan: &'a Plan,
     pub layer: &'a Layer,
     pub step: &'a Step,
     pub name: &'a str,
@@ -62,6 +63,14 @@ impl Context<'_> {
 
     fn output(&self) -> Hwc {
         self.shape(self.layer.output)
+    }
+
+    /// The output's shape as kernels take it: with the channels of the tensor that it lies in, if it does.
+    fn written(&self) -> Hwc {
+        match self.plan.home(self.program, self.layer.output) {
+            Home::Part { offset: _, pitch } => Hwc { c: pitch, ..self.output() },
+            Home::Arena(_) | Home::Input | Home::Scores => self.output(),
+        }
     }
 
     /// Element type of the `index`-th input, as Rust spells it.
@@ -207,7 +216,7 @@ impl Function {
 
     /// The shapes and the window as fields of `LAYER`.
     fn geometry(&mut self, context: &Context<'_>, window: &Window) -> String {
-        self.geometry_of(&Shapes { window: *window, input: context.input(), output: context.output() })
+        self.geometry_of(&Shapes { window: *window, input: context.input(), output: context.written() })
     }
 
     /// [`Self::geometry`] of these shapes.
@@ -234,6 +243,11 @@ impl Function {
             inputs.join(" + "),
             shape(context.output())
         );
+        if let Some(part) = context.plan.part(context.layer.output) {
+            let total = context.shape(part.whole).c;
+            let channels = part.channel..part.channel + context.output().c;
+            let _ = write!(out, "///\n/// Its channels are the channels {channels:?} of a concatenation's {total}.\n");
+        }
         let macs = context.program.layer_macs(context.layer);
         let costs: Vec<String> = [
             (macs, "multiply-accumulates"),

@@ -133,9 +133,13 @@ fn case(random: &mut Random, core: Core) -> bool {
     let mut x = [0; LEN];
     random.fill(&mut x);
     let x = &x[..input.h * input.w * input.c];
-    let len = output.h * output.w * output.c;
+    // The outputs may be the first of more channels.
+    let positions = output.h * output.w;
+    let gap = [0, 1, 4, 7][random.size(0, 3)];
+    let pitch = if positions * (filters + gap) <= LEN { filters + gap } else { filters };
+    let len = (positions * pitch).saturating_sub(pitch - filters);
     let (mut expected, mut found) = ([0; LEN], [99; LEN]);
-    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    let (expected, found) = (&mut expected[..positions * filters], &mut found[..len]);
     let portable = conv::Conv2d {
         input,
         output,
@@ -146,6 +150,7 @@ fn case(random: &mut Random, core: Core) -> bool {
         requant,
     };
     let mut scratch = Aligned([77; 4 * LEN]);
+    let output = shape::Hwc { c: pitch, ..output };
     let vectors = mve::conv::Conv { input, output, window, weights: words, bias: biases, pad: padding, requant };
     let words = scalar::conv::Conv { input, output, window, weights: words, bias: biases, pad: padding, requant };
     let scratch = match core {
@@ -170,7 +175,12 @@ fn case(random: &mut Random, core: Core) -> bool {
             Core::V6m => scalar::v6m::conv(&words, x, found, scratch),
         }
     }
-    expected == found
+    let mut outputs = expected.chunks(filters);
+    let alike = found.chunks(pitch).all(|pixel| {
+        let (own, others) = pixel.split_at(filters.min(pixel.len()));
+        outputs.next() == Some(own) && others.iter().all(|x| *x == 99)
+    });
+    alike && outputs.next().is_none()
 }
 
 /// One depthwise convolution of a random shape; whether both kernels agree.

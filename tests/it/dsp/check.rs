@@ -125,6 +125,26 @@ fn pack_pairs(weights: &[i8], values: usize, wide: bool, words: &mut [i32]) -> u
     count
 }
 
+/// The shape of a tensor in which `output` takes the first channels of each position, and that many or a few more there are;
+/// with the bytes from its first output to its last.
+fn within(random: &mut Random, output: shape::Hwc) -> (shape::Hwc, usize) {
+    let gap = [0, 1, 4, 7][random.size(0, 3)];
+    let positions = output.h * output.w;
+    let c = if positions * (output.c + gap) <= LEN { output.c + gap } else { output.c };
+    let len = (positions * c).saturating_sub(c - output.c);
+    (shape::Hwc { c, ..output }, len)
+}
+
+/// Whether `found` has the outputs of `expected`, `pitch` bytes from position to position, and nothing new beside.
+fn same(expected: &[i8], channels: usize, found: &[i8], pitch: usize) -> bool {
+    let mut positions = expected.chunks(channels);
+    let alike = found.chunks(pitch).all(|pixel| {
+        let (outputs, others) = pixel.split_at(channels.min(pixel.len()));
+        positions.next() == Some(outputs) && others.iter().all(|x| *x == 99)
+    });
+    alike && positions.next().is_none()
+}
+
 /// One convolution of a random shape; whether both kernels agree.
 #[inline(never)]
 #[expect(clippy::large_stack_arrays, reason = "this also runs as firmware, which has no heap")]
@@ -180,14 +200,16 @@ pub fn conv_case(random: &mut Random) -> bool {
     let mut x = [0; LEN];
     random.fill(&mut x);
     let x = &x[..input.h * input.w * input.c];
-    let len = output.h * output.w * output.c;
+    let (pitched, len) = within(random, output);
+    let pitch = pitched.c;
     let (mut expected, mut found) = ([0; LEN], [99; LEN]);
-    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    let (expected, found) = (&mut expected[..output.h * output.w * filters], &mut found[..len]);
     let mut scratch = [77; SCRATCH];
     let need = dsp::conv::scratch_bytes(input, output, &window);
     let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
     let portable = conv::Conv2d { input, output, window, weights, bias, pad, requant };
-    let fast = dsp::conv::Conv { input, output, window, weights: &words[..count], form, bias, pad, requant };
+    let weights = &words[..count];
+    let fast = dsp::conv::Conv { input, output: pitched, window, weights, form, bias, pad, requant };
     let cut = random.size(0, output.h);
     if random.int(0, 2) == 0 {
         let mut pixels = [0; LEN];
@@ -196,20 +218,21 @@ pub fn conv_case(random: &mut Random) -> bool {
         }
         let pixels = &pixels[..x.len()];
         conv::conv2d(&portable, pixels, expected);
-        let (top, bottom) = found.split_at_mut(cut * output.w * output.c);
+        let (top, bottom) = found.split_at_mut((cut * output.w * pitch).min(len));
         dsp::conv::band(&fast, cut, pixels, bottom, scratch);
         dsp::conv::band(&fast, 0, pixels, top, scratch);
     } else {
         conv::conv2d(&portable, x, expected);
         dsp::conv::conv(&fast, x, found, scratch);
-        if dsp::conv::takes_in_place(input, output, &window) && matches!(bias, bias::Bias::Channel(_)) {
+        let in_place = pitch == filters && dsp::conv::takes_in_place(input, output, &window);
+        if in_place && matches!(bias, bias::Bias::Channel(_)) {
             let apart = expected == found;
             found.copy_from_slice(x);
             dsp::conv::conv_in_place(&fast, found, scratch);
             return apart && expected == found;
         }
     }
-    expected == found
+    same(expected, filters, found, pitch)
 }
 
 /// One convolution of a random shape that the kernel for rows takes; whether both kernels agree.
@@ -256,9 +279,10 @@ pub fn rows_case(random: &mut Random) -> bool {
     let mut x = [0; LEN];
     random.fill(&mut x);
     let x = &x[..input.h * input.w * input.c];
-    let len = output.h * output.w * output.c;
+    let (pitched, len) = within(random, output);
+    let pitch = pitched.c;
     let (mut expected, mut found) = ([0; LEN], [99; LEN]);
-    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    let (expected, found) = (&mut expected[..output.h * output.w * filters], &mut found[..len]);
     let mut scratch = [77; SCRATCH];
     let need = dsp::rows::scratch_bytes(channels, rows);
     let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
@@ -266,12 +290,12 @@ pub fn rows_case(random: &mut Random) -> bool {
     let bias = bias::Bias::Channel(biases);
     conv::conv2d(&conv::Conv2d { input, output, window, weights, bias, pad, requant }, x, expected);
     let words = &words[..count];
-    let fast = dsp::rows::Rows { input, output, window, weights: words, bias: biases, pad: padding, requant };
+    let fast = dsp::rows::Rows { input, output: pitched, window, weights: words, bias: biases, pad: padding, requant };
     let cut = random.size(0, output.h);
-    let (top, bottom) = found.split_at_mut(cut * output.w * output.c);
+    let (top, bottom) = found.split_at_mut((cut * output.w * pitch).min(len));
     dsp::rows::band(&fast, cut, x, bottom, scratch);
     dsp::rows::band(&fast, 0, x, top, scratch);
-    expected == found && dsp::rows::takes(channels, &window)
+    same(expected, filters, found, pitch) && dsp::rows::takes(channels, &window)
 }
 
 /// The weights of Winograd's form from `[O][3][3][I]`, and the starts of its sums.
@@ -352,9 +376,10 @@ pub fn winograd_case(random: &mut Random) -> bool {
     random.fill(&mut x);
     // Where the planner puts tensors.
     let x = &aligned(&mut x)[..input.h * input.w * input.c];
-    let len = output.h * output.w * output.c;
+    let (pitched, len) = within(random, output);
+    let pitch = pitched.c;
     let (mut expected, mut found) = ([0; LEN], [99; LEN]);
-    let (expected, found) = (&mut expected[..len], &mut found[..len]);
+    let (expected, found) = (&mut expected[..output.h * output.w * filters], &mut found[..len]);
     let mut scratch = [77; SCRATCH];
     let need = dsp::winograd::scratch_bytes(channels);
     let Some(scratch) = aligned(&mut scratch).get_mut(..need) else { return false };
@@ -362,12 +387,12 @@ pub fn winograd_case(random: &mut Random) -> bool {
     let bias = bias::Bias::Channel(biases);
     conv::conv2d(&conv::Conv2d { input, output, window, weights, bias, pad, requant }, x, expected);
     let (weights, bias) = (&words[..count], &starts[..2 * filters]);
-    let fast = dsp::winograd::Winograd { input, output, window, weights, bias, pad: padding, requant };
+    let fast = dsp::winograd::Winograd { input, output: pitched, window, weights, bias, pad: padding, requant };
     let cut = random.size(0, output.h);
-    let (top, bottom) = found.split_at_mut(cut * output.w * output.c);
+    let (top, bottom) = found.split_at_mut((cut * output.w * pitch).min(len));
     dsp::winograd::band(&fast, cut, x, bottom, scratch);
     dsp::winograd::band(&fast, 0, x, top, scratch);
-    expected == found && dsp::winograd::takes(channels, filters, &window)
+    same(expected, filters, found, pitch) && dsp::winograd::takes(channels, filters, &window)
 }
 
 /// One depthwise convolution of a random shape that the kernel takes; whether both kernels agree.
@@ -564,8 +589,9 @@ pub fn max_pool_case(random: &mut Random) -> bool {
     let layer = max_pool::MaxPool { input, output, window };
     let (mut expected, mut found) = ([0; LEN], [99; LEN]);
     max_pool::max_pool(&layer, x, &mut expected[..outputs]);
-    dsp::max_pool::max_pool(&layer, x, &mut found[..outputs]);
-    expected[..outputs] == found[..outputs] && dsp::max_pool::takes(input, output, &window)
+    let (pitched, len) = within(random, output);
+    dsp::max_pool::max_pool(&max_pool::MaxPool { output: pitched, ..layer }, x, &mut found[..len]);
+    same(&expected[..outputs], c, &found[..len], pitched.c) && dsp::max_pool::takes(input, output, &window)
 }
 
 /// One fully connected layer; whether both kernels agree.

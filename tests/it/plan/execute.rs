@@ -42,6 +42,11 @@ impl Machine<'_> {
         let row = self.row(id);
         match self.plan.home(self.program, id) {
             Home::Arena(at) => self.arena[at..][(rows.start - first) * row..(rows.end - first) * row].to_vec(),
+            Home::Part { offset, pitch } => {
+                let shape = self.program.tensor(id).shape;
+                let positions = self.arena[offset..].chunks(pitch).take(shape.h * shape.w);
+                positions.flat_map(|position| position[..shape.c].to_vec()).collect()
+            }
             _ => self.input[rows.start * row..rows.end * row].iter().map(|&p| p as i8).collect(),
         }
     }
@@ -59,6 +64,12 @@ impl Machine<'_> {
         let output = run(self.program, step, &self.program.layers[step.layer].op, &inputs);
         match self.plan.home(self.program, step.writes) {
             Home::Arena(at) => self.arena[at..][..output.len()].copy_from_slice(&output),
+            Home::Part { offset, pitch } => {
+                let channels = self.program.tensor(step.writes).shape.c;
+                for (position, values) in self.arena[offset..].chunks_mut(pitch).zip(output.chunks(channels)) {
+                    position[..channels].copy_from_slice(values);
+                }
+            }
             _ => self.scores = output,
         }
     }

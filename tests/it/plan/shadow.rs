@@ -25,19 +25,25 @@ impl<'a> Shadow<'a> {
                     bands.ranges(height).into_iter().for_each(|rows| shadow.rows(step, &rows, |_| 0));
                 }
                 (None, None) => {
-                    for (input, id) in step.reads.iter().enumerate() {
+                    let copied: Vec<TensorId> = plan.copied(step).collect();
+                    for (input, id) in step.reads.iter().enumerate().filter(|(_, id)| copied.contains(id)) {
                         shadow.read(step, *id, 0..shadow.len(*id), 0);
                         shadow.apart(step, *id, step.in_place != Some(input));
                     }
                     shadow.scribble(step);
-                    shadow.write(step, 0..shadow.len(step.writes), 0);
+                    if copied.len() == step.reads.len() {
+                        shadow.write(step, 0..shadow.len(step.writes), 0);
+                    } else {
+                        shadow.write_others(step);
+                    }
                 }
             }
             // The observer, and whoever reads it later.
-            let shown = step.strip.is_none_or(|strip| {
-                let strip = &plan.strips[strip];
-                strip.last == index && strip.rolls(step.writes).is_none()
-            });
+            let shown = plan.part(step.writes).is_none()
+                && step.strip.is_none_or(|strip| {
+                    let strip = &plan.strips[strip];
+                    strip.last == index && strip.rolls(step.writes).is_none()
+                });
             if shown {
                 shadow.read(step, step.writes, 0..shadow.len(step.writes), 0);
             }
@@ -61,16 +67,46 @@ impl<'a> Shadow<'a> {
     }
 
     fn apart(&self, step: &Step, id: TensorId, apart: bool) {
-        let homes = [id, step.writes].map(|id| self.plan.home(self.program, id));
-        let ([Home::Arena(offset), Home::Arena(to)], true) = (homes, apart) else { return };
-        let meet = to < offset + self.len(id) && offset < to + self.len(step.writes);
+        let to = match (self.plan.home(self.program, step.writes), self.plan.part(step.writes)) {
+            (Home::Part { offset, .. }, Some(part)) => offset..offset + part.bytes(self.program).1,
+            (Home::Arena(offset), _) => offset..offset + self.len(step.writes),
+            _ => return,
+        };
+        let (Home::Arena(offset), true) = (self.plan.home(self.program, id), apart) else { return };
+        let meet = to.start < offset + self.len(id) && offset < to.end;
         assert!(!meet, "{step:?} writes what it reads");
     }
 
     fn write(&mut self, step: &Step, bytes: Range<usize>, first: usize) {
-        let Home::Arena(offset) = self.plan.home(self.program, step.writes) else { return };
+        let offset = match (self.plan.home(self.program, step.writes), self.plan.part(step.writes)) {
+            (Home::Arena(offset), _) => offset,
+            (Home::Part { offset, pitch }, Some(part)) => {
+                let channels = self.program.tensor(part.tensor).shape.c;
+                for at in bytes {
+                    let at = at / channels * pitch + at % channels;
+                    self.owner[offset + at] = Some((part.whole, part.channel + at));
+                }
+                return;
+            }
+            _ => return,
+        };
         for at in bytes {
             self.owner[offset + at - first] = Some((step.writes, at));
+        }
+    }
+
+    /// What a concatenation writes beside the parts that lie in it.
+    fn write_others(&mut self, step: &Step) {
+        let Home::Arena(offset) = self.plan.home(self.program, step.writes) else { unreachable!() };
+        let (total, mut channel) = (self.program.tensor(step.writes).shape.c, 0);
+        for id in &step.reads {
+            let own = channel..channel + self.program.tensor(*id).shape.c;
+            channel = own.end;
+            if self.plan.part(*id).is_none() {
+                for at in (0..self.len(step.writes)).filter(|at| own.contains(&(at % total))) {
+                    self.owner[offset + at] = Some((step.writes, at));
+                }
+            }
         }
     }
 
