@@ -51,7 +51,7 @@ pub fn avg_pool<T: Element>(layer: &AvgPool<'_>, input: &[T], output: &mut [i8])
 }
 
 /// Adds the channels `first..first + count` of all positions inside the input; returns their number.
-#[inline(always)]
+#[inline(never)]
 fn accumulate<T: Element>(
     layer: &AvgPool<'_>,
     input: &[T],

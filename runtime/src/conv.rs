@@ -66,6 +66,7 @@ pub fn conv2d<T: Element>(layer: &Conv2d<'_>, input: &[T], output: &mut [i8]) {
 }
 
 /// One kernel row that leaves the input somewhere, or is dilated: tap by tap.
+#[inline(never)]
 fn border_row<T: Element>(
     layer: &Conv2d<'_>,
     input: &[T],
@@ -82,14 +83,7 @@ fn border_row<T: Element>(
             let source = input.get(start..start.wrapping_add(tap.len()));
             acc = dot(acc, source.unwrap_or(&[]), tap);
         } else {
-            match layer.pad {
-                PadValue::Uniform(value) => {
-                    let weights = tap.iter().map(|&w| i32::from(w));
-                    let sum = weights.fold(0, i32::wrapping_add);
-                    acc = acc.wrapping_add(sum.wrapping_mul(i32::from(value)));
-                }
-                PadValue::Channel(values) => acc = dot(acc, values, tap),
-            }
+            acc = layer.pad.add_products(0, tap, acc);
         }
         ix = ix.wrapping_add(layer.window.dilation[1]);
     }

@@ -61,7 +61,7 @@ pub fn depthwise<T: Element>(layer: &Depthwise<'_>, input: &[T], output: &mut [i
 }
 
 /// Adds all taps of the channels `first..first + count` to `acc`.
-#[inline(always)]
+#[inline(never)]
 fn accumulate<T: Element>(
     layer: &Depthwise<'_>,
     input: &[T],
@@ -85,18 +85,23 @@ fn accumulate<T: Element>(
                 let values = input.get(start..start.wrapping_add(count)).unwrap_or(&[]);
                 multiply_add(acc, values, weights);
             } else {
-                match layer.pad {
-                    PadValue::Uniform(value) => multiply_add(acc, &[value; BLOCK], weights),
-                    PadValue::Channel(values) => {
-                        let values = values.get(first..first.wrapping_add(count)).unwrap_or(&[]);
-                        multiply_add(acc, values, weights);
-                    }
-                }
+                outside(layer.pad, first, acc, weights);
             }
             tap = tap.wrapping_add(layer.input.c);
             ix = ix.wrapping_add(layer.window.dilation[1]);
         }
         iy = iy.wrapping_add(layer.window.dilation[0]);
+    }
+}
+
+/// Adds the products of one tap's weights with padding, of the channels from `first` on, to `acc`.
+#[inline(never)]
+fn outside(pad: PadValue<'_>, first: usize, acc: &mut [i32; BLOCK], weights: &[i8]) {
+    match pad {
+        PadValue::Uniform(value) => multiply_add(acc, &[value; BLOCK], weights),
+        PadValue::Channel(values) => {
+            multiply_add(acc, values.get(first..).unwrap_or(&[]), weights);
+        }
     }
 }
 

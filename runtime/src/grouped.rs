@@ -57,7 +57,7 @@ pub fn grouped<T: Element>(layer: &Grouped<'_>, input: &[T], output: &mut [i8]) 
 }
 
 /// Takes one filter off `weights` and adds its products with the channels from `first` on to `acc`.
-#[inline(always)]
+#[inline(never)]
 fn filter<T: Element>(
     layer: &Grouped<'_>,
     input: &[T],
@@ -76,16 +76,7 @@ fn filter<T: Element>(
                 let start = layer.input.offset(iy, ix).wrapping_add(first);
                 acc = dot(acc, input.get(start..).unwrap_or(&[]), taps);
             } else {
-                match layer.pad {
-                    PadValue::Uniform(value) => {
-                        let weights = taps.iter().map(|&w| i32::from(w));
-                        let sum = weights.fold(0, i32::wrapping_add);
-                        acc = acc.wrapping_add(sum.wrapping_mul(i32::from(value)));
-                    }
-                    PadValue::Channel(values) => {
-                        acc = dot(acc, values.get(first..).unwrap_or(&[]), taps);
-                    }
-                }
+                acc = layer.pad.add_products(first, taps, acc);
             }
             ix = ix.wrapping_add(layer.window.dilation[1]);
         }

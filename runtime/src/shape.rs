@@ -163,6 +163,16 @@ pub fn take_pixel<'a>(rest: &mut &'a mut [i8], pitch: usize, channels: usize) ->
     take_mut(rest, count).get_mut(..channels).unwrap_or(&mut [])
 }
 
+/// Bytes from one position's outputs to the next one's at most: a few times as many do not wrap where pointers have 32 bits, so
+/// that what is reckoned of them and held against a slice's length is true.
+const MOST_PITCH: usize = 1 << 24;
+
+/// Whether outputs of `channels` channels may lie `pitch` bytes apart.
+#[inline(always)]
+pub fn takes_pitch(pitch: usize, channels: usize) -> bool {
+    channels <= pitch && pitch <= MOST_PITCH
+}
+
 /// How many positions, `pitch` values apart, `len` values hold, of the last one at least `channels` values.
 #[inline(always)]
 pub fn positions(len: usize, pitch: usize, channels: usize) -> usize {

@@ -86,6 +86,8 @@ pub fn run<'a, P: Copy>(
             let mut places = pixels.iter_mut();
             let mut iy = top;
             for _ in 0..kh {
+                // A loop that is not unrolled.
+                core::hint::black_box(());
                 let start = layer.input.offset(iy, 0);
                 let row = input.get(start..start.wrapping_add(width));
                 let row = row.filter(|_| iy < layer.input.h).unwrap_or(&[]);

@@ -1,6 +1,6 @@
 //! `tests/golden.rs`: samples whose scores the crate must reproduce, byte for byte.
 
-use super::text::{array, fill};
+use super::text::{array, fill, import};
 use super::{EmittedFile, names};
 use crate::qir::{InputKind, Program};
 
@@ -13,14 +13,19 @@ pub struct Sample {
     pub scores: Vec<i8>,
 }
 
+/// What the test uses of the crate.
+const NAMES: [&str; 9] =
+    ["infer", "infer_in", "Arena", "Input", "Run", "ARENA_BYTES", "CLASSES", "INPUT_LEN", "LAYERS"];
+
 pub(super) fn golden(program: &Program, samples: &[Sample]) -> Vec<EmittedFile> {
     let value = match program.input_kind {
         InputKind::U8 => "byte",
         InputKind::I8 => "byte as i8",
     };
+    let import = import(&names::crate_ident(program), &NAMES);
     let text = fill(
         include_str!("templates/golden.rs"),
-        &[("crate", &names::crate_ident(program)), ("value", value), ("count", &samples.len().to_string())],
+        &[("import", &import), ("value", value), ("count", &samples.len().to_string())],
     );
     let answers = program.reject.map_or_else(String::new, |reject| {
         let answers: Vec<String> =

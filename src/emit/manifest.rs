@@ -12,7 +12,11 @@ fn features(family: Family) -> String {
         Family::Mve => "Vector instructions",
         Family::V7m | Family::V6m => "Assembly",
     };
-    fill(include_str!("templates/features.toml"), &[("family", family.feature()), ("what", what)])
+    let text = fill(include_str!("templates/features.toml"), &[("family", family.feature()), ("what", what)]);
+    match family {
+        Family::V7m | Family::V6m => text + include_str!("templates/lints_scalar.toml"),
+        Family::Dsp | Family::Mve => text,
+    }
 }
 
 pub(super) fn manifest(program: &Program, plan: &Plan, options: &Options) -> EmittedFile {

@@ -7,7 +7,7 @@ use super::EmittedFile;
 use super::bands;
 use super::layer::{Context, Support, function};
 use super::strips;
-use super::text::{call, filled, range};
+use super::text::{call, import, range};
 use crate::plan::{Home, Plan};
 use crate::qir::{Op, Program, TensorId};
 
@@ -36,7 +36,7 @@ pub(super) fn schedule(program: &Program, plan: &Plan, names: &[String]) -> Sche
     for ((step, name), bytes) in plan.steps.iter().zip(names).zip(&plan.sizes.layers) {
         let context = Context { program, plan, layer: &program.layers[step.layer], step, name };
         // Where all parts of a concatenation lie in it, nothing is left to do.
-        if step.reads.is_empty() || plan.copied(step).next().is_some() {
+        if plan.copied(step).next().is_some() {
             let layer = function(&context);
             functions.push('\n');
             functions.push_str(&layer.text(&context, *bytes));
@@ -118,11 +118,7 @@ fn imports(kernels: &BTreeSet<&'static str>) -> String {
     if let [one] = names[..] {
         return format!("use {ROOT}::kernels::{one};\n");
     }
-    let line = format!("use {ROOT}::kernels::{{{}}};\n", names.join(", "));
-    if line.len() <= 101 {
-        return line;
-    }
-    format!("use {ROOT}::kernels::{{\n{}}};\n", filled(4, &names))
+    import(&format!("{ROOT}::kernels"), &names)
 }
 
 /// The lines of one layer's turn.
@@ -131,7 +127,7 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
     let bytes = |id: TensorId| program.tensor(id).shape.len();
     let in_arena = |id: TensorId| match plan.home(program, id) {
         Home::Arena(offset) => Some(range(offset, bytes(id))),
-        Home::Part { offset, .. } => plan.part(id).map(|part| range(offset, part.bytes(program).1)),
+        Home::Part { offset, .. } => plan.part(id).map(|part| range(offset, part.span(program))),
         Home::Input | Home::Scores => None,
     };
     let reads: Vec<TensorId> = plan.copied(step).collect();
@@ -162,6 +158,10 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
         }
     }
     let written = in_arena(step.writes);
+    if let (Some(range), true) = (&written, reads.is_empty()) {
+        let region = call(TURN, "", "region", &["memory".into(), range.clone()], "");
+        return format!("{:TURN$}// All parts lie here.\n{region}", "");
+    }
     let output = if written.is_some() { "y" } else { "scores" };
     // What lies in another tensor is shown with it.
     let shown = if plan.part(step.writes).is_some() { "&[]" } else { output };
@@ -221,12 +221,6 @@ fn turn(program: &Program, plan: &Plan, context: &Context<'_>) -> String {
             let arguments = ["memory".into(), range.clone(), ranges];
             out.push_str(&call(TURN, &format!("let (y, {pattern}) = "), "regions", &arguments, ";"));
         }
-    }
-    if is_concat && reads.is_empty() {
-        out = format!("{:TURN$}// All parts lie here.\n", "");
-        let list = ["memory".to_string(), written.unwrap_or_default()];
-        out.push_str(&call(TURN, "", "region", &list, ""));
-        return out;
     }
     if is_concat {
         let parts = if all_parts_borrowed { "parts".into() } else { format!("[{}]", arguments.join(", ")) };

@@ -31,8 +31,8 @@ pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>, names:
     let emitter = Emitter { program, plan, strip };
     let mut out = emitter.table();
     let columns = strip.columns();
-    let _ = writeln!(out, "{:TURN$}let mut before = [0; {columns}];", "");
-    let _ = writeln!(out, "{:TURN$}for turn in &TURNS {{\n{:IN$}let now = turn.map(usize::from);", "", "");
+    let _ = writeln!(out, "{:TURN$}let mut before = &[0; {columns}];", "");
+    let _ = writeln!(out, "{:TURN$}for now in &TURNS {{", "");
     for (at, rolling) in strip.rolling.iter().enumerate() {
         let Home::Arena(offset) = plan.home(program, rolling.tensor) else { return None };
         let (held, layer) = (strip.held_column(at), rolling.layer);
@@ -40,8 +40,8 @@ pub(super) fn turn(program: &Program, plan: &Plan, context: &Context<'_>, names:
             "memory".to_string(),
             grouped(offset),
             grouped(rolling.row_bytes),
-            format!("before[{held}]..now[{held}]"),
-            format!("before[{layer}]"),
+            format!("until(before[{held}], now[{held}])"),
+            format!("before[{layer}].into()"),
         ];
         out.push_str(&call(IN, "", "slide", &arguments, ";"));
     }
@@ -90,7 +90,7 @@ impl Emitter<'_> {
         let op = &self.program.layers[layer].op;
         let index = layer - self.strip.first;
         let mut out = String::new();
-        let _ = writeln!(out, "{:IN$}let rows = before[{index}]..now[{index}];", "");
+        let _ = writeln!(out, "{:IN$}let rows = until(before[{index}], now[{index}]);", "");
         let _ = writeln!(out, "{:IN$}if !rows.is_empty() {{", "");
         let window = op.window();
         let read = if let Some(window) = window {

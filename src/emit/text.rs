@@ -122,6 +122,12 @@ fn elements(indent: usize, items: &[&str]) -> String {
     })
 }
 
+/// The import of some names of a module, as rustfmt writes it.
+pub(super) fn import(path: &str, names: &[&str]) -> String {
+    let line = format!("use {path}::{{{}}};", names.join(", "));
+    if width(&line) <= MAX_WIDTH { line + "\n" } else { format!("use {path}::{{\n{}}};\n", filled(4, names)) }
+}
+
 /// Lines with as many items as fit.
 pub(super) fn filled(indent: usize, items: &[&str]) -> String {
     let mut out = String::new();

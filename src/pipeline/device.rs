@@ -71,7 +71,7 @@ pub struct DeviceSummary {
     pub mismatches: usize,
     /// Whether layers were compared.
     pub traced: bool,
-    /// Layers that were not, since the device never has all of their output.
+    /// Layers that were not, since the device never has all of their output, or shows it as part of another one.
     pub hidden_layers: usize,
     /// Against the labels of the case's test samples; `null` without a case.
     pub accuracy: Option<DeviceAccuracy>,
@@ -185,7 +185,7 @@ impl fmt::Display for DeviceSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match (self.traced, self.hidden_layers) {
             (true, 0) => "every layer".to_string(),
-            (true, hidden) => format!("every layer but {hidden} whose output is never whole"),
+            (true, hidden) => format!("every layer but {hidden} whose output is never whole or is part of another"),
             (false, _) => "every score".to_string(),
         };
         writeln!(f, "device  {}: {} samples, {what}, {} mismatches", self.device, self.samples, self.mismatches)?;

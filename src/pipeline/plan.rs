@@ -106,7 +106,7 @@ fn layer(program: &Program, plan: &Plan, step: &Step, all: &[cost::Candidate], t
     let candidates = all.iter().map(|candidate| PlanCandidate {
         kernel: candidate.kernel.name(),
         chosen: candidate.kernel == step.kernel,
-        est_instructions: candidate.instructions.map(|all| plan.share_of(program, step, all)),
+        est_instructions: candidate.instructions.map(|all| plan.copied_share(program, step, all)),
         error: cost::fitted(cost::class(target), cost::form(&layer.op, candidate.kernel)).map(|fitted| fitted.error),
         weights_bytes: candidate.weights,
         tables_bytes: candidate.tables,

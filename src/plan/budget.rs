@@ -1,9 +1,8 @@
 //! Plans for what the user wants, within limits, and what they take.
 
 use super::cost::{self, Candidate};
-use super::{
-    Estimate, Kernel, Optimize, Options, Plan, Ways, check_program, code, lay_out, plan_for, select, strip_search,
-};
+use super::layout::{Ways, lay_out};
+use super::{Estimate, Kernel, Optimize, Options, Plan, check_program, code, plan_for, select, strip_search};
 use crate::diag::Result;
 use crate::qir::Program;
 use crate::target::Target;
@@ -194,7 +193,7 @@ pub fn estimate(program: &Program, target: &Target, plan: &Plan) -> Estimate {
 
 /// Estimated instructions of concatenations that need not copy all their parts.
 fn spared(program: &Program, each: &[u64], plan: &Plan) -> u64 {
-    plan.steps.iter().zip(each).map(|(step, &all)| all - plan.share_of(program, step, all)).sum()
+    plan.steps.iter().zip(each).map(|(step, &all)| all - plan.copied_share(program, step, all)).sum()
 }
 
 /// Bytes of code that `plan` is predicted to take on `target`: see [`code`]; where one of its kernels was never measured

@@ -1,7 +1,7 @@
 //! The invariants of a plan.
 
 use super::bands::Rows;
-use super::{ALIGN, Home, Kernel, Placement, Plan, Scratch, Strip, needs, parts};
+use super::{ALIGN, Home, Placement, Plan, Scratch, Strip, needs, parts};
 use crate::diag::{Diag, Result};
 use crate::qir::Program;
 
@@ -50,8 +50,7 @@ impl Plan {
         if let Some(strip) = self.broken_strip(program) {
             return invalid(format!("layers {} to {} do not run in these strips", strip.first, strip.last));
         }
-        let kernels: Vec<Kernel> = self.steps.iter().map(|step| step.kernel).collect();
-        let may = parts::candidates(program, &kernels, &self.strips);
+        let may = parts::candidates(program, &self.strips);
         if let Some(part) = self.parts.iter().find(|part| !may.contains(part)) {
             return invalid(format!("tensor `{}` cannot lie in another one", program.tensor(part.tensor).name));
         }

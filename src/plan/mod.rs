@@ -18,7 +18,7 @@
 //! - `strips`: runs of layers that advance together, a few rows at a time; `strip_search`: which of them to take
 //! - `cost`, `fitted`: what a kernel will cost
 //! - `select`, `budget`: the kernels that are best together, within limits
-//! - `place`: offsets
+//! - `layout`: everything in its place; `place`: offsets
 //! - `sizes`: bytes of weights and tables
 //! - `code`: bytes of code
 //! - `check`: the invariants above
@@ -32,6 +32,7 @@ pub mod code;
 pub mod cost;
 mod fitted;
 mod kernel;
+mod layout;
 mod lives;
 mod needs;
 mod pack;
@@ -56,8 +57,7 @@ use crate::diag::{Diag, Result};
 use crate::qir::{InputKind, Op, Program, TensorId};
 use crate::target::Target;
 use candidates::Features;
-use lives::Block;
-use place::Overlap;
+use layout::{Ways, lay_out};
 
 /// Alignment of every tensor in the arena, in bytes: kernels may load four values as one word, and
 /// Cortex-M0 faults on unaligned words.
@@ -194,8 +194,8 @@ impl Plan {
         self.parts.binary_search_by_key(&tensor, |part| part.tensor).ok().map(|found| &self.parts[found])
     }
 
-    /// What is left of an amount that goes with the inputs of `step` without those that are already where it would put them.
-    pub fn share_of(&self, program: &Program, step: &Step, amount: u64) -> u64 {
+    /// Of an amount that goes with the bytes of the inputs of `step`, what goes with those that it has to copy.
+    pub fn copied_share(&self, program: &Program, step: &Step, amount: u64) -> u64 {
         let bytes = |id: TensorId| program.tensor(id).shape.len() as u64;
         let all: u64 = step.reads.iter().map(|id| bytes(*id)).sum();
         amount * self.copied(step).map(bytes).sum::<u64>() / all.max(1)
@@ -245,128 +245,6 @@ fn plan_with(program: &Program, features: Features, flash: u64, room: usize) -> 
     check_program(program)?;
     let kernels = choose::choose(program, features, flash);
     lay_out(program, &kernels, &[], Ways { bands: true, parts: Some(room) })
-}
-
-/// What a layout may do beside giving every tensor its bytes.
-#[derive(Debug, Clone, Copy)]
-struct Ways {
-    /// Layers may run in bands where that saves RAM.
-    bands: bool,
-    /// Outputs may lie in others where that saves RAM, and where it takes no more than so many bytes of arena.
-    parts: Option<usize>,
-}
-
-/// Places everything for these kernels and strips.
-fn lay_out(program: &Program, kernels: &[Kernel], strips: &[Strip], ways: Ways) -> Result<Plan> {
-    let best = |parts: &[Part]| {
-        let whole: &[bool] = if ways.bands { &[true, false] } else { &[true] };
-        let all = whole.iter().flat_map(|whole| lives::STRATEGIES.map(|strategy| (*whole, strategy)));
-        let layouts = all.map(|(whole, strategy)| Layout::new(program, kernels, strips, parts, strategy, whole));
-        layouts.min_by_key(|layout| layout.bytes).expect("there are strategies")
-    };
-    // Never more than if every tensor had bytes of its own.
-    let (_, apart) = lives::lives(program, kernels, strips, &[], lives::InPlace::Never);
-    let room = ways.parts.unwrap_or(0).min(place::bound(&apart, &[]));
-    let parts = ways.parts.map_or(Vec::new(), |_| parts::candidates(program, kernels, strips));
-    let found = parts::worth(best(&[]), &parts, room, best);
-    let Layout { mut steps, blocks, parts, overlaps, offsets, bytes: arena_bytes } = found.with_larger_bands();
-    for &Overlap { step, over, input, output, rows, .. } in &overlaps {
-        let (input, output) = (offsets[input], offsets[output]);
-        if !rows.apart(output, input) {
-            steps[step].bands = rows.fit(over, output, input);
-        }
-    }
-    for (block, &offset) in blocks.iter().zip(&offsets) {
-        if let Some(step) = block.scratch_of {
-            steps[step].scratch = Some(Scratch { offset, bytes: block.bytes });
-        }
-    }
-    let mut placements: Vec<Placement> = blocks
-        .iter()
-        .zip(&offsets)
-        .flat_map(|(block, &offset)| {
-            block.members.iter().map(move |life| Placement {
-                tensor: life.tensor,
-                offset,
-                bytes: block.bytes,
-                first_step: life.first_step,
-                last_step: life.last_step,
-            })
-        })
-        .collect();
-    placements.sort_by_key(|p| p.tensor);
-    let plan = Plan {
-        bound_bytes: place::bound(&blocks, &overlaps),
-        steps,
-        placements,
-        parts,
-        arena_bytes,
-        input_bytes: program.tensor(program.input()).shape.len(),
-        scores_bytes: program.tensor(program.output).shape.len(),
-        sizes: sizes::sizes(program, kernels, strips),
-        strips: strips.to_vec(),
-    };
-    plan.verify(program)?;
-    Ok(plan)
-}
-
-/// One way to lay out the arena.
-struct Layout {
-    steps: Vec<Step>,
-    blocks: Vec<Block>,
-    /// Outputs in others.
-    parts: Vec<Part>,
-    /// Outputs that may lie over their inputs.
-    overlaps: Vec<Overlap>,
-    /// Of every block.
-    offsets: Vec<usize>,
-    /// Of the arena.
-    bytes: usize,
-}
-
-impl Layout {
-    /// The smallest that was found; `whole`: all layers run whole.
-    fn new(
-        program: &Program,
-        kernels: &[Kernel],
-        strips: &[Strip],
-        parts: &[Part],
-        strategy: lives::InPlace,
-        whole: bool,
-    ) -> Self {
-        let (steps, blocks) = lives::lives(program, kernels, strips, parts, strategy);
-        let overlaps = if whole { Vec::new() } else { lives::overlaps(program, &steps, &blocks) };
-        let (offsets, bytes) = place::place(&blocks, &overlaps);
-        Self { steps, blocks, parts: parts.to_vec(), overlaps, offsets, bytes }
-    }
-
-    /// As small, with as many layers as possible run whole and the others in bands as large as possible: bands cost time.
-    fn with_larger_bands(mut self) -> Self {
-        for at in (0..self.overlaps.len()).rev() {
-            let mut fewer = self.overlaps.clone();
-            fewer.remove(at);
-            self.take(fewer);
-        }
-        for at in 0..self.overlaps.len() {
-            let rows = self.overlaps[at].rows;
-            let sizes = std::iter::successors(Some(rows.count() / 2), |n| Some(n / 2));
-            for band in sizes.take_while(|n| *n > rows.unit).map(|n| n - n % rows.unit) {
-                let mut larger = self.overlaps.clone();
-                larger[at].band = band;
-                if self.take(larger) {
-                    break;
-                }
-            }
-        }
-        self
-    }
-
-    /// Takes `overlaps` if the arena stays as small with them.
-    fn take(&mut self, overlaps: Vec<Overlap>) -> bool {
-        let Some(offsets) = place::place_within(&self.blocks, &overlaps, self.bytes) else { return false };
-        (self.overlaps, self.offsets) = (overlaps, offsets);
-        true
-    }
 }
 
 /// What the planner asks of a program beyond the program's own invariants.

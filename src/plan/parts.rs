@@ -4,9 +4,9 @@
 //! its kernel goes from position to position by the whole's channels. What is left of the concatenation is to copy the
 //! other parts, if there are any. The whole lives from the first such part on, so it is not always worth its bytes.
 
+use super::layout::Layout;
 use super::strips::Strip;
-use super::{Kernel, Layout};
-use crate::qir::{Layer, Op, Program, TensorId};
+use crate::qir::{Op, Program, TensorId};
 
 /// A tensor that is part of another one's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,24 +20,20 @@ pub struct Part {
 }
 
 impl Part {
-    /// Bytes from the whole's start to the part's first value, and from there to the end of its last.
-    pub fn bytes(&self, program: &Program) -> (usize, usize) {
+    /// Bytes from the part's first value to its last, with what lies between.
+    pub fn span(&self, program: &Program) -> usize {
         let [own, whole] = [self.tensor, self.whole].map(|id| program.tensor(id).shape);
-        (self.channel, (whole.h * whole.w).saturating_sub(1) * whole.c + own.c)
+        (whole.h * whole.w).saturating_sub(1) * whole.c + own.c
     }
 }
 
-/// Whether `kernel` can leave room between one position's outputs of `layer` and the next one's.
-fn takes_pitch(layer: &Layer, kernel: Kernel) -> bool {
-    match layer.op {
-        Op::Conv(_) => true,
-        Op::MaxPool(_) => matches!(kernel, Kernel::Portable | Kernel::DspMaxPool),
-        _ => false,
-    }
+/// Whether all kernels for `op` can leave room between one position's outputs and the next one's.
+fn takes_pitch(op: &Op) -> bool {
+    matches!(op, Op::Conv(_) | Op::MaxPool(_))
 }
 
 /// The parts of the concatenation at `step` that may lie in it.
-fn of(program: &Program, kernels: &[Kernel], strips: &[Strip], step: usize) -> Vec<Part> {
+fn of(program: &Program, strips: &[Strip], step: usize) -> Vec<Part> {
     let layer = &program.layers[step];
     let in_strip = |step: usize| strips.iter().any(|strip| strip.has(step));
     if layer.op != Op::Concat || layer.output == program.output || in_strip(step) {
@@ -48,7 +44,7 @@ fn of(program: &Program, kernels: &[Kernel], strips: &[Strip], step: usize) -> V
     for &tensor in &layer.inputs {
         let reads = program.layers.iter().flat_map(|layer| &layer.inputs).filter(|id| **id == tensor).count();
         let writer = program.layers.iter().position(|layer| layer.output == tensor);
-        let writes = |at: usize| takes_pitch(&program.layers[at], kernels[at]) && !in_strip(at);
+        let writes = |at: usize| takes_pitch(&program.layers[at].op) && !in_strip(at);
         if reads == 1 && writer.is_some_and(writes) {
             parts.push(Part { tensor, whole: layer.output, channel });
         }
@@ -58,8 +54,8 @@ fn of(program: &Program, kernels: &[Kernel], strips: &[Strip], step: usize) -> V
 }
 
 /// All that may be, by tensor.
-pub(super) fn candidates(program: &Program, kernels: &[Kernel], strips: &[Strip]) -> Vec<Part> {
-    let mut parts: Vec<Part> = (0..program.layers.len()).flat_map(|step| of(program, kernels, strips, step)).collect();
+pub(super) fn candidates(program: &Program, strips: &[Strip]) -> Vec<Part> {
+    let mut parts: Vec<Part> = (0..program.layers.len()).flat_map(|step| of(program, strips, step)).collect();
     parts.sort_by_key(|part| part.tensor);
     parts
 }

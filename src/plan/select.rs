@@ -15,7 +15,7 @@ use crate::target::Target;
 pub enum Optimize {
     /// Fewest instructions.
     Speed,
-    /// Least flash, but for far fewer instructions up to a hundredth more.
+    /// Least flash in at most twice the instructions of the fastest kernels; for far fewer up to a hundredth more.
     Size,
     /// Least RAM.
     Ram,
@@ -53,6 +53,9 @@ const MORE: u64 = 7;
 /// Where little flash is wanted, a part of so many of it is worth all instructions that the least flash takes.
 const NEARLY: u128 = 100;
 
+/// Where little flash is wanted, instructions may be so many times those of the fastest kernels.
+const SLOWER: u64 = 2;
+
 /// What a kernel counts for that was never measured on the core, where no other was either.
 const UNKNOWN: u64 = 1 << 40;
 
@@ -82,6 +85,8 @@ pub(super) struct Choice {
     optimize: Optimize,
     /// What a byte of flash and an instruction weigh, where little flash is wanted.
     scale: [u128; 2],
+    /// Instructions at most, where little flash is wanted and the limits allow it.
+    most: u64,
 }
 
 impl Choice {
@@ -102,7 +107,11 @@ impl Choice {
             ],
             optimize: options.optimize,
             scale: [1, 0],
+            most: u64::MAX,
         };
+        choice.optimize = Optimize::Speed;
+        choice.most = choice.estimate(&choice.best()).instructions.saturating_mul(SLOWER);
+        choice.optimize = options.optimize;
         if options.optimize == Optimize::Balanced {
             choice.optimize = Optimize::Size;
             let flash = choice.estimate(&choice.best()).flash;
@@ -214,7 +223,10 @@ impl Choice {
         let [instructions, flash, ram] = [instructions, flash, ram].map(u128::from);
         let wanted = match self.optimize {
             Optimize::Speed | Optimize::Balanced => [instructions, flash, ram],
-            Optimize::Size => [NEARLY * flash * self.scale[0] + instructions * self.scale[1], flash, ram],
+            Optimize::Size => {
+                let slow = instructions.saturating_sub(self.most.into());
+                [slow, NEARLY * flash * self.scale[0] + instructions * self.scale[1], ram]
+            }
             Optimize::Ram => [ram, instructions, flash],
         };
         [u128::from(over), wanted[0], wanted[1], wanted[2]]

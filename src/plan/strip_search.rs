@@ -5,10 +5,11 @@
 //! bytes alive cannot help and is not tried. RAM is that of the liveness bound until a strip is taken; then it is the plan's.
 
 use super::bands::row_window;
+use super::layout::Layout;
 use super::lives::{self, STRATEGIES};
 use super::place::{self, Overlap};
 use super::strips::Strip;
-use super::{Kernel, Layout, needs};
+use super::{Kernel, needs};
 use crate::qir::Program;
 
 /// Most layers of a strip: the rows that early layers must be ahead add up.

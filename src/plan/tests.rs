@@ -139,6 +139,42 @@ fn random_programs_keep_every_tensor_until_its_last_reader() {
     assert!(loose < 30, "{loose} of 300 random programs are above their bound");
 }
 
+/// Without room parts lie in their wholes only where that takes no RAM, with room only where it takes no more than the bytes
+/// alive; that it would take some is what room is for.
+#[test]
+fn parts_take_no_more_arena_than_there_is_room_for() {
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let (mut parts, mut dearer) = ([0; 2], 0);
+    for _ in 0..300 {
+        // Two branches of some layers each, side by side.
+        let mut layers = vec![(conv(), vec![0], 64)];
+        let mut ends = Vec::new();
+        for _ in 0..2 {
+            let mut last = 1;
+            for _ in 0..rng.random_range(1..4) {
+                layers.push((conv(), vec![last], [8, 64, 200][rng.next_u32() as usize % 3]));
+                last = layers.len() as u32;
+            }
+            ends.push(last);
+        }
+        let bytes = ends.iter().map(|end| layers[*end as usize - 1].2).sum();
+        layers.push((Op::Concat, ends, bytes));
+        layers.push((conv(), vec![layers.len() as u32], 8));
+        let mut program = program(64, layers);
+        // Of eight rows, so that layers may run in bands.
+        program.tensors.iter_mut().for_each(|t| t.shape = Hwc { h: 8, w: 1, c: t.shape.c / 8 });
+        let kernels = vec![Kernel::Portable; program.layers.len()];
+        let [plain, thrifty, free] = [None, Some(0), Some(usize::MAX)]
+            .map(|parts| lay_out(&program, &kernels, &[], Ways { bands: true, parts }).expect("plans"));
+        let (_, apart) = lives::lives(&program, &kernels, &[], &[], lives::InPlace::Never);
+        assert!(plain.parts.is_empty() && thrifty.arena_bytes <= plain.arena_bytes);
+        assert!(free.arena_bytes <= plain.arena_bytes.max(place::bound(&apart, &[])));
+        parts = [parts[0] + thrifty.parts.len(), parts[1] + free.parts.len()];
+        dearer += usize::from(free.arena_bytes > plain.arena_bytes);
+    }
+    assert!(parts[0] > 100 && parts[1] > parts[0] && dearer > 20, "{parts:?}, {dearer} with more arena");
+}
+
 /// Every kernel but these unpacks patches or weights.
 fn gathers(kernel: Kernel) -> bool {
     !matches!(kernel, Kernel::Portable | Kernel::DspAdd | Kernel::DspPool | Kernel::DspMaxPool | Kernel::DspDense)

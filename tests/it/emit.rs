@@ -297,6 +297,12 @@ fn crates_are_formatted_and_free_of_warnings_and_pass_their_tests() {
         let files = emitted(&program, "qemu-m4", &options(&program));
         all.push((program, files));
     }
+    // Kernels that name the features of two cores.
+    for target in ["qemu-m0", "qemu-m3"] {
+        let program = Program { name: format!("separable-{target}"), ..programs::separable() };
+        let files = emitted(&program, target, &options(&program));
+        all.push((program, files));
+    }
     let clippy = !installed("cargo", &["clippy", "--version"]).is_empty();
     let targets = installed("rustup", &["target", "list", "--installed"]);
     let mut complaints = Vec::new();

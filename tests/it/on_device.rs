@@ -156,23 +156,25 @@ fn three_cores_give_every_byte_of_256_samples_over_the_line() {
     }
 }
 
-/// Layers that advance together are not shown, but for the last, and all others are.
+/// Of layers that advance together only the last is shown, what is part of a concatenation only with that, and all others are.
 #[test]
-fn a_network_in_strips_is_traced_over_the_line() {
+fn what_is_not_shown_alone_is_counted_over_the_line() {
     if !qemu() {
         return;
     }
-    let (program, name) = (programs::resnet8(), "qemu-m4");
-    let folder = written_as(&program, name, firmware::Style::Plain, Optimize::Ram);
-    let options_plan = fratc::plan::Options { optimize: Optimize::Ram, ..fratc::plan::Options::default() };
-    let strips = plan_as(&program, &target(name), &options_plan).expect("plans").strips;
-    let hidden: usize = strips.iter().map(|strip| strip.last - strip.first).sum();
-    assert!(hidden > 0, "{strips:?}");
-    let elf = build_firmware(&folder.path().join("net-firmware"), firmware::VALIDATE, &target(name)).expect(name);
-    let run = run(&program, name, &elf, &DeviceOptions { trace: true, ..options(2) }).expect(name);
-    run.check().expect(name);
-    assert_eq!((run.samples, run.mismatches, run.damaged, run.hidden), (2, 0, 0, hidden), "{run:?}");
-    assert_eq!(run.layer_ticks.len(), program.layers.len());
+    let name = "qemu-m4";
+    for (program, optimize) in [(programs::resnet8(), Optimize::Ram), (crate::parts::joined(), Optimize::Speed)] {
+        let folder = written_as(&program, name, firmware::Style::Plain, optimize);
+        let options_plan = fratc::plan::Options { optimize, ..fratc::plan::Options::default() };
+        let plan = plan_as(&program, &target(name), &options_plan).expect("plans");
+        let hidden = plan.strips.iter().map(|strip| strip.last - strip.first).sum::<usize>() + plan.parts.len();
+        assert!(hidden > 0, "{plan:?}");
+        let elf = build_firmware(&folder.path().join("net-firmware"), firmware::VALIDATE, &target(name)).expect(name);
+        let run = run(&program, name, &elf, &DeviceOptions { trace: true, ..options(2) }).expect(name);
+        run.check().expect(name);
+        assert_eq!((run.samples, run.mismatches, run.damaged, run.hidden), (2, 0, 0, hidden), "{run:?}");
+        assert_eq!(run.layer_ticks.len(), program.layers.len());
+    }
 }
 
 /// What `size` adds up: bytes of sections with content or code, and of those that may be written.

@@ -177,6 +177,8 @@ fn run(
     }
     let mut y = first;
     while x >= layer.output.w && layer.output.w > 0 {
+        // A loop that is not unrolled.
+        core::hint::black_box(());
         x = x.wrapping_sub(layer.output.w);
         y = y.wrapping_add(1);
     }

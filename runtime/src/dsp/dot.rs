@@ -1,6 +1,7 @@
 //! Four patches against all filters, two at a time: the inner loops of convolutions.
 
 use super::super::requant::Requant;
+use super::super::shape::takes_pitch;
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 use super::dot_loops::{of_bytes, of_lanes, of_one};
 
@@ -77,7 +78,8 @@ impl<'a> Filters<'a> {
         let channels = requant.multipliers.len();
         let pair = groups.wrapping_mul(if form.wide { 4 } else { 2 });
         let needed = pair.checked_mul(channels.wrapping_add(1) / 2)?;
-        let fits = groups > 0 && channels > 1 && pitch >= channels && needed <= weights.len();
+        let fits =
+            groups > 0 && channels > 1 && takes_pitch(pitch, channels) && needed <= weights.len();
         fits.then_some(Self {
             weights,
             form,

@@ -4,7 +4,7 @@
 //! The columns are widened to 16 bits once, into a ring of as many rows as the kernel has.
 
 use super::super::requant::Requant;
-use super::super::shape::{Hwc, Window};
+use super::super::shape::{takes_pitch, Hwc, Window};
 use super::lanes::{both, even_bytes, odd_bytes, words};
 use super::rows_loops::run;
 
@@ -100,7 +100,7 @@ pub fn band(layer: &Rows<'_>, first: usize, input: &[i8], output: &mut [i8], scr
         && filters > 0
         && !ring.is_empty()
         && layer.requant.multipliers.len() >= filters
-        && pitch >= filters
+        && takes_pitch(pitch, filters)
         && weights.is_some_and(|needed| needed <= layer.weights.len());
     if !fits {
         return;
@@ -151,11 +151,17 @@ fn widen(layer: &Rows<'_>, input: &[i8], y: usize, column: usize, slot: usize, r
     let target = ring
         .get_mut(start..start.wrapping_add(row))
         .unwrap_or(&mut []);
+    if iy >= layer.input.h {
+        // A loop for this case alone, or the optimizer makes one for each column.
+        for word in target {
+            *word = pad;
+        }
+        return;
+    }
     for column in 0..COLUMNS {
         let ix = left.wrapping_add(column);
-        let inside = iy < layer.input.h && ix < layer.input.w;
         let start = layer.input.offset(iy, ix);
-        let source = if inside {
+        let source = if ix < layer.input.w {
             input.get(start..start.wrapping_add(channels))
         } else {
             None
@@ -171,10 +177,8 @@ fn widen(layer: &Rows<'_>, input: &[i8], y: usize, column: usize, slot: usize, r
                 (even, odd) = (even_bytes(word), odd_bytes(word));
                 values = rest;
             }
-            if column < COLUMNS {
-                group[column] = even;
-                group[column + COLUMNS] = odd;
-            }
+            group[column] = even;
+            group[column + COLUMNS] = odd;
             groups = others;
         }
     }

@@ -18,7 +18,7 @@
 //! its four rows without a reset: with `P0 … P3` after each row, `Aᵀ` down the column is `P2` and `2·P1 − P0 − P3`.
 
 use super::super::requant::Requant;
-use super::super::shape::{take_mut, Hwc, Window};
+use super::super::shape::{clip, take_mut, takes_pitch, Hwc, Window};
 use super::lanes::{copy_words, signed, words};
 use super::patches::{transform, COLUMNS, LAST, TILES, UPPER};
 use super::tiles::{run, Place, SUMS};
@@ -115,7 +115,7 @@ pub fn band(
         && width > 0
         && !region.is_empty()
         && layer.bias.len() == filters.wrapping_mul(2)
-        && pitch >= filters
+        && takes_pitch(pitch, filters)
         && weights.is_some_and(|needed| needed <= layer.weights.len());
     if !fits {
         return;
@@ -171,50 +171,41 @@ fn patch(layer: &Winograd<'_>, input: &[i8], [top, left]: [usize; 2], region: &m
     }
     let pitch = c.wrapping_mul(COLUMNS);
     if let Some((v, strip)) = region.split_at_mut_checked(all.wrapping_sub(strip_row(c))) {
+        // Four rows: as many words as one has bytes.
+        let strip = strip.get_mut(..pitch).unwrap_or(&mut []);
+        let pad = u32::from(layer.pad as u8).wrapping_mul(0x0101_0101);
+        for word in strip.iter_mut() {
+            *word = pad;
+        }
         let strip = signed(strip);
         copy(layer, input, [top, left], strip);
-        transform(
-            strip,
-            pitch,
-            c,
-            &UPPER,
-            v.get_mut(..three).unwrap_or(&mut []),
-        );
+        let v = v.get_mut(..three).unwrap_or(&mut []);
+        transform(strip, pitch, c, &UPPER, v);
     }
     if let Some((v, strip)) = region.split_at_mut_checked(all) {
-        transform(
-            signed(strip),
-            pitch,
-            c,
-            &LAST,
-            v.get_mut(three..).unwrap_or(&mut []),
-        );
+        let v = v.get_mut(three..).unwrap_or(&mut []);
+        transform(signed(strip), pitch, c, &LAST, v);
     }
 }
 
-/// Copies four rows of ten columns of the input from `[top, left]` on to `strip`, with padding where they are outside.
+/// Copies what is inside of rows of ten columns of the input from `[top, left]` on to `strip`, as many as it holds.
 #[inline(always)]
 fn copy(layer: &Winograd<'_>, input: &[i8], [top, left]: [usize; 2], strip: &mut [i8]) {
     let Hwc { h, w, c } = layer.input;
-    strip.fill(layer.pad);
     // Columns before the input's first, then those inside.
-    let before = if left < w {
-        0
-    } else {
-        0_usize.wrapping_sub(left)
-    };
-    let inside = if left < w { w.wrapping_sub(left) } else { w };
-    let inside = inside.min(COLUMNS.wrapping_sub(before.min(COLUMNS)));
+    let (before, begin, inside) = clip(left, COLUMNS, w);
     let mut rows = strip;
-    for y in 0..4 {
+    let mut iy = top;
+    // Not `0..4`, which the optimizer would write out four times.
+    while !rows.is_empty() {
         let target = take_mut(&mut rows, c.wrapping_mul(COLUMNS));
-        let iy = top.wrapping_add(y);
         if iy < h {
-            let start = layer.input.offset(iy, left.wrapping_add(before));
+            let start = layer.input.offset(iy, begin);
             let len = inside.wrapping_mul(c);
             let source = input.get(start..start.wrapping_add(len)).unwrap_or(&[]);
             let skip = before.wrapping_mul(c);
             copy_words(source, target.get_mut(skip..).unwrap_or(&mut []));
         }
+        iy = iy.wrapping_add(1);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::requant::Requant;
 use super::super::shape::{take_mut, Element, Hwc, Window};
-use super::copy::copy;
+use super::copy::{bytes, copy};
 use super::dot::{dot, Filters, FILTERS, PATCHES, VECTOR};
 
 /// A convolution with one padding value and one bias per channel.
@@ -43,8 +43,14 @@ pub const fn scratch_bytes(values: usize) -> usize {
 }
 
 /// Runs the convolution; `scratch` has at least [`scratch_bytes`].
-#[inline(never)]
+#[inline(always)]
 pub fn conv<T: Element>(layer: &Conv<'_>, input: &[T], output: &mut [i8], scratch: &mut [i8]) {
+    of_bytes(layer, (bytes(input), T::FLIP), output, scratch);
+}
+
+/// [`conv`] of bytes; those with these bits turned over are the values.
+#[inline(never)]
+fn of_bytes(layer: &Conv<'_>, input: (&[i8], u8), output: &mut [i8], scratch: &mut [i8]) {
     let Conv {
         weights,
         bias,
@@ -93,7 +99,7 @@ pub fn conv<T: Element>(layer: &Conv<'_>, input: &[T], output: &mut [i8], scratc
 
 /// Copies the patch at `origin`. What fills the last vector up stays: its weights are zeros.
 #[inline(always)]
-fn gather<T: Element>(layer: &Conv<'_>, input: &[T], [top, left]: [usize; 2], patch: &mut [i8]) {
+fn gather(layer: &Conv<'_>, (input, flip): (&[i8], u8), [top, left]: [usize; 2], patch: &mut [i8]) {
     let [kh, kw] = layer.window.kernel;
     let contiguous = layer.window.columns_contiguous(left, layer.input.w);
     // A whole kernel row at once where it lies side by side.
@@ -108,7 +114,7 @@ fn gather<T: Element>(layer: &Conv<'_>, input: &[T], [top, left]: [usize; 2], pa
             if iy < layer.input.h && ix < layer.input.w {
                 let start = layer.input.offset(iy, ix);
                 let source = input.get(start..start.wrapping_add(piece)).unwrap_or(&[]);
-                copy(source, target);
+                copy(source, flip, target);
             } else {
                 target.fill(layer.pad);
             }

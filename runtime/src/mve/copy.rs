@@ -2,13 +2,25 @@
 
 use super::super::shape::Element;
 
-/// Writes `source`, quantized, to `target`; as much as both have.
+/// The values' bytes; with the bits of [`Element::FLIP`] turned over they are the quantized values.
 #[inline(always)]
-pub fn copy<T: Element>(source: &[T], target: &mut [i8]) {
+pub fn bytes<T: Element>(values: &[T]) -> &[i8] {
+    // SAFETY: an `Element` is `i8` or `u8`, whose bit patterns are all `i8`s; `align_to` keeps to alignment and length.
+    let (before, bytes, after) = unsafe { values.align_to::<i8>() };
+    if before.is_empty() && after.is_empty() {
+        bytes
+    } else {
+        &[]
+    }
+}
+
+/// Writes `source`, turned over by `flip`, to `target`; as much as both have.
+#[inline(always)]
+pub fn copy(source: &[i8], flip: u8, target: &mut [i8]) {
     #[cfg(all(target_arch = "arm", feature = "mve"))]
-    if core::mem::size_of::<T>() == 1 {
+    {
         let count = source.len().min(target.len());
-        // SAFETY: a T is one byte; the loop reads `count` bytes at `source` and writes as many at `target`, which both
+        // SAFETY: the loop reads `count` bytes at `source` and writes as many at `target`, which both
         // have, since WLSTP and LETP leave the lanes beyond `count` out. The bytes written are `i8`s, whatever they are.
         unsafe {
             core::arch::asm!(
@@ -20,7 +32,7 @@ pub fn copy<T: Element>(source: &[T], target: &mut [i8]) {
                 "vstrb.8 q0, [{target}], #16",
                 "letp lr, 2b",
                 "3:",
-                flip = in(reg) u32::from(T::FLIP),
+                flip = in(reg) u32::from(flip),
                 count = in(reg) count,
                 source = inout(reg) source.as_ptr() => _,
                 target = inout(reg) target.as_mut_ptr() => _,
@@ -29,9 +41,9 @@ pub fn copy<T: Element>(source: &[T], target: &mut [i8]) {
                 options(nostack)
             );
         }
-        return;
     }
+    #[cfg(not(all(target_arch = "arm", feature = "mve")))]
     for (value, x) in target.iter_mut().zip(source) {
-        *value = x.quantized() as i8;
+        *value = x ^ flip as i8;
     }
 }

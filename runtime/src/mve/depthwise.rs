@@ -59,7 +59,7 @@ struct Arguments {
 
 /// The outputs `out` of one position. `layer` is [`complete`].
 #[cfg(all(target_arch = "arm", feature = "mve"))]
-#[inline(always)]
+#[inline(never)]
 fn position(layer: &Depthwise<'_>, pixels: &[Tap<'_>], out: &mut [i8]) {
     let requant = &layer.requant;
     let arguments = Arguments {

@@ -1,6 +1,7 @@
 //! Two patches against all filters, four filters at a time: the inner loops of convolutions.
 
 use super::super::requant::Requant;
+use super::super::shape::takes_pitch;
 
 /// Values of a vector register: the length of patches and filters is a multiple of it.
 pub const VECTOR: usize = 16;
@@ -39,7 +40,7 @@ pub fn dot(patches: [&[i8]; PATCHES], filters: &Filters<'_>, out: &mut [i8]) {
         && channels > 0
         && filters.requant.multipliers.len() >= channels
         && out.len() >= channels
-        && filters.pitch >= channels
+        && takes_pitch(filters.pitch, channels)
         // A word holds four weights, and a group four filters.
         && weights.is_some_and(|needed| needed <= filters.weights.len());
     if fits {

@@ -40,12 +40,16 @@ pub const fn scratch_bytes(values: usize) -> usize {
     padded(values).wrapping_mul(4 * POSITIONS)
 }
 
+/// Widens the patch of the output at a row and column to one of four positions. What fills the patch up stays: its
+/// weights are zeros.
+pub(super) type Gather<'a> = dyn Fn([usize; 2], usize, &mut [[i32; POSITIONS]]) + 'a;
+
 /// Runs the convolution with `F` filters at a time. `dot` adds, to the biases that it is given, the products of patches
 /// `[values][4]` with the words of `F` filters. `scratch` is aligned to words and has at least [`scratch_bytes`].
 #[inline(always)]
-pub(super) fn run<T: Element, const F: usize>(
+pub(super) fn run<const F: usize>(
     layer: &Conv<'_>,
-    input: &[T],
+    gather: &Gather<'_>,
     output: &mut [i8],
     scratch: &mut [i8],
     dot: impl Fn(&[[i32; POSITIONS]], &[i32], [i32; F]) -> [[i32; POSITIONS]; F],
@@ -72,7 +76,7 @@ pub(super) fn run<T: Element, const F: usize>(
             return;
         }
         for position in 0..count {
-            gather(layer, input, layer.window.origin(y, x), position, patches);
+            gather([y, x], position, patches);
             x = x.wrapping_add(1);
             if x == layer.output.w {
                 (y, x) = (y.wrapping_add(1), 0);
@@ -123,16 +127,17 @@ fn filters<const F: usize>(
     }
 }
 
-/// Widens the patch at `origin`. What fills it up stays: its weights are zeros.
+/// A [`Gather`] of `input`.
 #[inline(never)]
-fn gather<T: Element>(
+pub(super) fn gather<T: Element>(
     layer: &Conv<'_>,
     input: &[T],
-    [top, left]: [usize; 2],
+    [y, x]: [usize; 2],
     position: usize,
     patches: &mut [[i32; POSITIONS]],
 ) {
     let [kh, kw] = layer.window.kernel;
+    let [top, left] = layer.window.origin(y, x);
     let contiguous = layer.window.columns_contiguous(left, layer.input.w);
     // A whole kernel row at once where it lies side by side.
     let (pieces, piece) = if contiguous { (1, kw) } else { (kw, 1) };
@@ -151,13 +156,19 @@ fn gather<T: Element>(
                     values[position] = x.quantized();
                 }
             } else {
-                for values in target {
-                    values[position] = i32::from(layer.pad);
-                }
+                fill(target, position, layer.pad);
             }
             ix = ix.wrapping_add(layer.window.dilation[1]);
         }
         iy = iy.wrapping_add(layer.window.dilation[0]);
+    }
+}
+
+/// Writes padding to one position.
+#[inline(never)]
+fn fill(target: &mut [[i32; POSITIONS]], position: usize, pad: i8) {
+    for values in target {
+        values[position % POSITIONS] = i32::from(pad);
     }
 }
 

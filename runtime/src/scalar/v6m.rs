@@ -1,7 +1,7 @@
 //! Convolution for Cortex-M0 and M0+: one filter on four positions, its sums in the high registers.
 
 use super::super::shape::Element;
-use super::conv::{padded, run, Conv, POSITIONS};
+use super::conv::{gather, padded, run, Conv, Gather, POSITIONS};
 
 /// Words of `filters` filters of `values` weights.
 pub const fn filter_words(filters: usize, values: usize) -> usize {
@@ -9,9 +9,18 @@ pub const fn filter_words(filters: usize, values: usize) -> usize {
 }
 
 /// Runs the convolution; weights are `[O][KH · KW · I]`, four in a word, the first in the low byte.
-#[inline(never)]
+#[inline(always)]
 pub fn conv<T: Element>(layer: &Conv<'_>, input: &[T], output: &mut [i8], scratch: &mut [i8]) {
-    run(layer, input, output, scratch, dot);
+    let gather = |at: [usize; 2], position: usize, patches: &mut [[i32; POSITIONS]]| {
+        gather(layer, input, at, position, patches);
+    };
+    of_patches(layer, &gather, output, scratch);
+}
+
+/// [`conv`], whatever is gathered.
+#[inline(never)]
+fn of_patches(layer: &Conv<'_>, gather: &Gather<'_>, output: &mut [i8], scratch: &mut [i8]) {
+    run(layer, gather, output, scratch, dot);
 }
 
 /// The next value of each of four positions, times the next weight.

@@ -1,7 +1,7 @@
 //! Convolution for Cortex-M3: two filters on four positions, all eight sums in registers.
 
 use super::super::shape::Element;
-use super::conv::{padded, run, Conv, POSITIONS};
+use super::conv::{gather, padded, run, Conv, Gather, POSITIONS};
 
 /// Filters worked on at once.
 pub const FILTERS: usize = 2;
@@ -15,9 +15,18 @@ pub const fn filter_words(filters: usize, values: usize) -> usize {
 }
 
 /// Runs the convolution; weights are `[O / 2][KH · KW · I][2]`, four in a word, the first in the low byte.
-#[inline(never)]
+#[inline(always)]
 pub fn conv<T: Element>(layer: &Conv<'_>, input: &[T], output: &mut [i8], scratch: &mut [i8]) {
-    run(layer, input, output, scratch, dot);
+    let gather = |at: [usize; 2], position: usize, patches: &mut [[i32; POSITIONS]]| {
+        gather(layer, input, at, position, patches);
+    };
+    of_patches(layer, &gather, output, scratch);
+}
+
+/// [`conv`], whatever is gathered.
+#[inline(never)]
+fn of_patches(layer: &Conv<'_>, gather: &Gather<'_>, output: &mut [i8], scratch: &mut [i8]) {
+    run(layer, gather, output, scratch, dot);
 }
 
 /// The next value of each of four positions, times the next weight of each of two filters.

@@ -1,7 +1,6 @@
 //! Every score of the golden samples must be what the compiler's simulation said, on every machine.
 
-use {crate}::{infer, infer_in, Arena, Input, Run, ARENA_BYTES, CLASSES, INPUT_LEN, LAYERS};
-
+{import}
 /// {count} inputs, one after the other.
 const INPUTS: &[u8] = include_bytes!("golden/inputs.bin");
 

@@ -1,7 +1,14 @@
 
+/// The rows from `first` on, before `end`.
+#[inline(always)]
+fn until<T: Into<usize>>(first: T, end: T) -> Range<usize> {
+    first.into()..end.into()
+}
+
 /// `rows` of a tensor of which memory starts with row `first`.
 #[inline(always)]
-fn since(rows: &Range<usize>, first: usize) -> Range<usize> {
+fn since<T: Into<usize>>(rows: &Range<usize>, first: T) -> Range<usize> {
+    let first = first.into();
     rows.start.wrapping_sub(first)..rows.end.wrapping_sub(first)
 }
 

@@ -57,7 +57,7 @@ pub struct DeviceRun {
     pub samples: usize,
     /// Of which a score, or with a trace a byte of a layer, differs.
     pub mismatches: usize,
-    /// Layers of a trace that were not shown, since the device never has all of their output.
+    /// Layers of a trace that were not shown, since the device never has all of their output, or shows it as part of another one.
     pub hidden: usize,
     /// Class of every sample, as the device said.
     pub classes: Vec<usize>,

@@ -145,6 +145,9 @@ fn same(expected: &[i8], channels: usize, found: &[i8], pitch: usize) -> bool {
     alike && positions.next().is_none()
 }
 
+/// Three times as much is 2 where pointers have 32 bits: outputs that far apart are none of a slice's.
+const TOO_FAR: usize = 0x5555_5556;
+
 /// One convolution of a random shape; whether both kernels agree.
 #[inline(never)]
 #[expect(clippy::large_stack_arrays, reason = "this also runs as firmware, which has no heap")]
@@ -295,7 +298,11 @@ pub fn rows_case(random: &mut Random) -> bool {
     let (top, bottom) = found.split_at_mut((cut * output.w * pitch).min(len));
     dsp::rows::band(&fast, cut, x, bottom, scratch);
     dsp::rows::band(&fast, 0, x, top, scratch);
-    same(expected, filters, found, pitch) && dsp::rows::takes(channels, &window)
+    let alike = same(expected, filters, found, pitch) && dsp::rows::takes(channels, &window);
+    found.fill(99);
+    let far = shape::Hwc { c: TOO_FAR, ..output };
+    dsp::rows::conv(&dsp::rows::Rows { output: far, ..fast }, x, found, scratch);
+    alike && found.iter().all(|x| *x == 99)
 }
 
 /// The weights of Winograd's form from `[O][3][3][I]`, and the starts of its sums.
@@ -392,7 +399,11 @@ pub fn winograd_case(random: &mut Random) -> bool {
     let (top, bottom) = found.split_at_mut((cut * output.w * pitch).min(len));
     dsp::winograd::band(&fast, cut, x, bottom, scratch);
     dsp::winograd::band(&fast, 0, x, top, scratch);
-    same(expected, filters, found, pitch) && dsp::winograd::takes(channels, filters, &window)
+    let alike = same(expected, filters, found, pitch) && dsp::winograd::takes(channels, filters, &window);
+    found.fill(99);
+    let far = shape::Hwc { c: TOO_FAR, ..output };
+    dsp::winograd::conv(&dsp::winograd::Winograd { output: far, ..fast }, x, found, scratch);
+    alike && found.iter().all(|x| *x == 99)
 }
 
 /// One depthwise convolution of a random shape that the kernel takes; whether both kernels agree.

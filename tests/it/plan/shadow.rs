@@ -68,7 +68,7 @@ impl<'a> Shadow<'a> {
 
     fn apart(&self, step: &Step, id: TensorId, apart: bool) {
         let to = match (self.plan.home(self.program, step.writes), self.plan.part(step.writes)) {
-            (Home::Part { offset, .. }, Some(part)) => offset..offset + part.bytes(self.program).1,
+            (Home::Part { offset, .. }, Some(part)) => offset..offset + part.span(self.program),
             (Home::Arena(offset), _) => offset..offset + self.len(step.writes),
             _ => return,
         };
