@@ -102,7 +102,7 @@ impl SourceArgs {
 pub enum OptimizeArg {
     /// Fewest instructions that the board's memories allow
     Speed,
-    /// Least flash
+    /// Least flash in at most twice the instructions of `speed`
     Size,
     /// Least RAM
     Ram,
@@ -179,8 +179,9 @@ pub struct SizeArgs {
     /// [default: 0]
     #[arg(long, value_name = "N")]
     pub finetune: Option<usize>,
-    /// Train on this folder of class folders; with --distill, a folder of images without classes will do
-    /// [default: the case's `train` data, else its calibration data]
+    /// With --finetune, train on this folder of class folders; with --distill, a folder of images without classes will do
+    /// [default: the case's `train` data, else its calibration data]. Without --finetune, refit to up to 3,000 of its
+    /// images as well, whose classes need not be known [default: none]
     #[arg(long, value_name = "DIR")]
     pub train: Option<PathBuf>,
     /// Train half toward the source network's scores for the wanted classes, half toward the labels; without labels

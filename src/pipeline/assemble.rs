@@ -33,6 +33,8 @@ pub struct Summary {
     pub keep: f64,
     /// Channels at the cut of their group that a tie of scores left to the order of their indices.
     pub ties: usize,
+    /// Samples that the weights were refitted to; 0 where they were not.
+    pub refit_samples: usize,
     /// Fine-tuning; `null` when not run.
     pub finetune: Option<Finetune>,
     /// Weights and biases.
@@ -92,6 +94,7 @@ fn assemble_source(source: &Source, options: &AssembleOptions, progress: &dyn Pr
         classes: source.names(&classes),
         keep: cut.route.keep,
         ties: cut.route.ties,
+        refit_samples: cut.route.refit_samples,
         finetune: tuned,
         params: cut.graph.params(),
         macs: cut.graph.macs(),

@@ -32,7 +32,8 @@ const LEARNED: usize = 12_000;
 pub struct FinetuneOptions {
     /// Times through the training samples; none by default.
     pub epochs: Option<usize>,
-    /// Folder of class folders, or of images for distillation; the case's `train` data, else calibration data.
+    /// Folder of class folders, or of images for distillation; the case's `train` data, else calibration data. Without
+    /// training, what is refitted to besides calibration data: a folder of either kind, none by default.
     pub train: Option<PathBuf>,
     /// Toward the source's scores, half and half with labels where there are any; else toward labels alone.
     pub distill: Option<bool>,
@@ -55,8 +56,8 @@ impl FinetuneOptions {
     pub fn resolve(&self, source: &Source, seed: u64) -> Result<Wanted> {
         let case = &source.case.options;
         let epochs = self.epochs.or(case.finetune).unwrap_or(0);
-        if epochs == 0 && (self.train.is_some() || self.distill == Some(true)) {
-            return Diag::new("finetune/no-epochs", "training data or distillation is asked for, but no training")
+        if epochs == 0 && self.distill == Some(true) {
+            return Diag::new("finetune/no-epochs", "distillation is asked for, but no training")
                 .help("add --finetune N, the number of epochs")
                 .err();
         }
@@ -81,17 +82,28 @@ impl Wanted {
         self.epochs > 0
     }
 
-    /// No training.
-    #[must_use]
-    pub(super) fn none(&self) -> Self {
-        Self { epochs: 0, ..self.clone() }
+    /// Whether training data is for the refit alone.
+    pub(super) fn refits_only(&self) -> bool {
+        self.epochs == 0 && self.train.is_some()
     }
 
-    /// As on a command line; the training folder, which is this machine's business, left out.
+    /// Whether images without classes will do.
+    pub(super) fn takes_unlabelled(&self) -> bool {
+        self.distill || self.refits_only()
+    }
+
+    /// No training, and no training data.
+    #[must_use]
+    pub(super) fn none(&self) -> Self {
+        Self { epochs: 0, train: None, ..self.clone() }
+    }
+
+    /// As on a command line; the training folder is this machine's business: with training it is left out.
     pub fn words(&self) -> Vec<String> {
         let epochs = (self.epochs > 0).then(|| format!("--finetune {}", self.epochs));
         let distill = (self.epochs > 0 && self.distill).then(|| "--distill".to_string());
-        epochs.into_iter().chain(distill).collect()
+        let train = self.refits_only().then(|| "--train DIR".to_string());
+        epochs.into_iter().chain(distill).chain(train).collect()
     }
 }
 

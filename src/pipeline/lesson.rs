@@ -81,6 +81,17 @@ pub(crate) fn start(cutter: &Cutter<'_>, route: &Route, wanted: &Wanted) -> Resu
     Ok(Start { graph: cutter.finished_with(route, &fit, more.as_ref())?, lesson: Some(lesson) })
 }
 
+/// Training samples that a network which is not trained is fitted to besides calibration samples; none unless asked for.
+pub(crate) fn refitted(cutter: &Cutter<'_>, wanted: &Wanted) -> Result<Option<Samples>> {
+    if !wanted.refits_only() {
+        return Ok(None);
+    }
+    let Cutter { source, classes, .. } = *cutter;
+    let calibration = source.calibration()?;
+    let known = calibration.select(&of_classes(calibration, classes));
+    more(source, classes, wanted, FITTED, &known)
+}
+
 /// Some of `chosen` to judge by, in order: none that the fit has seen, a copy of one of `fitted`.
 fn kept_back(samples: &Samples, chosen: &[usize], fitted: &Samples) -> Vec<usize> {
     let most = (chosen.len() / KEPT_BACK_SHARE).min(KEPT_BACK);
@@ -119,7 +130,7 @@ fn training(source: &Source, wanted: &Wanted) -> Result<Option<Training>> {
         return joint_training(source, wanted);
     }
     if let Some(path) = &wanted.train {
-        return folder(case, path, wanted.distill).map(Some);
+        return folder(case, path, wanted.takes_unlabelled()).map(Some);
     }
     if case.train.is_none() {
         return Ok(None);
@@ -133,10 +144,10 @@ fn joint_training(source: &Source, wanted: &Wanted) -> Result<Option<Training>> 
     for part in &source.parts {
         own.push(match &wanted.train {
             Some(path) => {
-                let read = folder(&part.case, path, wanted.distill)?;
+                let read = folder(&part.case, path, wanted.takes_unlabelled())?;
                 if !read.labelled {
                     // Pictures without classes are the same for every component.
-                    return folder(&source.case, path, wanted.distill).map(Some);
+                    return folder(&source.case, path, true).map(Some);
                 }
                 read.samples
             }
@@ -152,8 +163,8 @@ fn joint_training(source: &Source, wanted: &Wanted) -> Result<Option<Training>> 
     Ok(Some(Training { samples, labelled: true }))
 }
 
-fn folder(case: &Case, path: &Path, distill: bool) -> Result<Training> {
-    if distill && path.is_dir() && data::class_folders(path).is_err() {
+fn folder(case: &Case, path: &Path, unlabelled: bool) -> Result<Training> {
+    if unlabelled && path.is_dir() && data::class_folders(path).is_err() {
         return Ok(Training { samples: data::unlabelled_images(path, &case.input)?, labelled: false });
     }
     let folder = DataSource::Folder { path: path.to_owned(), part: None };

@@ -52,7 +52,7 @@ pub use crate::device::Place;
 pub use crate::plan::{Optimize, Options as PlanChoice};
 pub use adapt::Fit;
 pub use add_class::{AddClassOptions, AddClassSummary, AddedAccuracy, add_class};
-pub use assemble::{AssembleOptions, assemble, assemble_from};
+pub use assemble::{AssembleOptions, Summary as AssembleSummary, assemble, assemble_from};
 pub use attribute::{AttributeOptions, AttributeSummary, attribute, merge};
 pub use bench::{BenchOptions, Benched, bench};
 pub use build::{BuildOptions, Outcome, build, build_from, build_source};

@@ -102,6 +102,13 @@ impl RouteOptions {
             (None, None) => Method::default(),
         };
         let seed = self.seed.or(case.seed).unwrap_or(0);
+        let refit = self.refit.or(case.refit).unwrap_or(true);
+        let finetune = self.finetune.resolve(source, seed)?;
+        if finetune.refits_only() && !refit {
+            return Diag::new("route/train", "training data is asked for, but neither a refit nor training")
+                .help("leave --no-refit out, or add --finetune N, the number of epochs")
+                .err();
+        }
         Ok(Wanted {
             keep,
             max_drop,
@@ -110,8 +117,8 @@ impl RouteOptions {
             optimize: Optimize::default(),
             method,
             libraries: self.libraries.clone(),
-            refit: self.refit.or(case.refit).unwrap_or(true),
-            finetune: self.finetune.resolve(source, seed)?,
+            refit,
+            finetune,
             rejecting: None,
             seed,
         })
@@ -207,10 +214,13 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
     progress.stage("assemble and refit");
     let route = cutter.route(&widths)?;
     let calibration = source.calibration()?;
-    let graph = cutter.finished(&route, &calibration::of_classes(calibration, classes))?;
+    let fit = calibration::of_classes(calibration, classes);
+    let more = lesson::refitted(&cutter, &options.finetune)?;
+    let graph = cutter.finished_with(&route, &fit, more.as_ref())?;
     let start = options.finetune.any().then(|| lesson::start(&cutter, &route, &options.finetune)).transpose()?;
     let channels = channels(source, &route);
-    let record = report::Route { ties: route.ties, ..record };
+    let samples = if options.refit { fit.len() + more.map_or(0, |more| more.len()) } else { 0 };
+    let record = report::Route { ties: route.ties, refit_samples: samples, ..record };
     let mut cut = Cut { graph, start, route: record, channels, method: Some(relevance.method.clone()) };
     joint::rescale_cut(source, &mut cut)?;
     Ok(cut)

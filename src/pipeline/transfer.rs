@@ -52,6 +52,11 @@ pub fn transfer(
     let source = Source::open(path)?;
     let body = source.any_classes(&options.build.route.classes)?;
     let wanted = options.build.route.resolve(&source)?;
+    if wanted.finetune.refits_only() {
+        return Diag::new("transfer/train", "training data of the new classes is asked for, but no training")
+            .help("add --finetune N, the number of epochs")
+            .err();
+    }
     let (mut target, images) = learners(&source, options)?;
     // The body is not trained for its own classes.
     let mut cut = route::cut(&source, &body, &wanted.without_training(), progress)?;

@@ -119,15 +119,13 @@ struct Search<'a> {
 impl Search<'_> {
     fn record(&self, found: Found, tried: Tried, chosen_by: String) -> (Vec<usize>, report::Route) {
         let record = report::Route {
-            keep: self.cutter.share(&found.widths),
-            chosen_by,
             refit: self.cutter.refit,
             tried,
             held_out_base: Some(self.judge.base),
-            ties: 0,
             max_macs: self.meter.limits.macs,
             max_flash: self.meter.limits.flash,
             max_ram: self.meter.limits.ram,
+            ..report::Route::of(self.cutter.share(&found.widths), chosen_by)
         };
         (found.widths, record)
     }

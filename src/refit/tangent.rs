@@ -20,8 +20,12 @@ use crate::refit::bf16::{ROWS, add_rows, products, wide};
 /// Rows of one tile of a sum: fixed, so that sums do not depend on the thread count.
 const TILE: usize = 64;
 
-/// Derivatives held at once at most (480 MB); more samples than fit are left out evenly.
+/// Derivatives held at once at most (480 MB), unless the samples themselves, seen as they are, have more; what does not fit is
+/// left out evenly.
 const DERIVATIVES: usize = 240_000_000;
+
+/// Derivatives of samples seen as they are held at once at most (2.4 GB).
+const MOST: usize = 5 * DERIVATIVES;
 
 /// Samples whose derivatives are taken in one go, before they are put away in bfloat16.
 const WAVE: usize = 8 * CHUNK;
@@ -73,11 +77,11 @@ pub(super) struct Aim<'a> {
     pub(super) contrasts: Vec<Vec<f64>>,
 }
 
-/// How many of `samples` samples a step of `layers` can use.
-pub(super) fn usable(graph: &Graph, layers: &[NodeId], samples: usize, contrasts: usize) -> usize {
+/// How many of `samples` samples and copies, `plain` of them seen as they are, a step of `layers` can use.
+pub(super) fn usable(graph: &Graph, layers: &[NodeId], samples: usize, plain: usize, contrasts: usize) -> usize {
     let convs = layers.iter().map(|&id| &graph.node(id).op).filter(|op| matches!(op, Op::Conv(_)));
-    let whole: usize = convs.map(Op::params).sum();
-    samples.min((DERIVATIVES / (whole * contrasts).max(1)).max(CHUNK))
+    let each = (convs.map(Op::params).sum::<usize>() * contrasts).max(1);
+    samples.min((DERIVATIVES / each).max(CHUNK).max(plain.min(MOST / each)))
 }
 
 impl Tangent {

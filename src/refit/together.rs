@@ -127,7 +127,8 @@ impl Joint<'_> {
     /// The system of step `step`, on as many of `samples` as its derivatives may take memory for.
     fn tangent(&self, graph: &Graph, samples: &[usize], teacher: &[Vec<f64>], step: usize) -> Result<Tangent> {
         let rivals = teacher.first().map_or(0, Vec::len).min(RIVALS);
-        let n = usable(graph, self.layers, samples.len(), rivals.saturating_sub(1));
+        let plain = samples.iter().filter(|&&i| i < self.samples).count();
+        let n = usable(graph, self.layers, samples.len(), plain, rivals.saturating_sub(1));
         let used: Vec<usize> = (0..n).map(|i| samples[(i * samples.len() / n + step) % samples.len()]).collect();
         let aims: Vec<Aim<'_>> =
             used.iter().map(|&i| Aim { teacher: &teacher[i], contrasts: contrasts(&teacher[i]) }).collect();

@@ -78,6 +78,8 @@ pub struct Route {
     pub chosen_by: String,
     /// Whether weights were refitted.
     pub refit: bool,
+    /// To how many samples; 0 where they were not.
+    pub refit_samples: usize,
     /// Networks judged on held-out calibration samples: share of channels kept, accuracy.
     pub tried: Vec<(f64, f64)>,
     /// The source's masked accuracy on the same samples.
@@ -100,6 +102,7 @@ impl Route {
             keep,
             chosen_by: chosen_by.into(),
             refit: false,
+            refit_samples: 0,
             tried: Vec::new(),
             held_out_base: None,
             ties: 0,

@@ -6,9 +6,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use fratc::data::Samples;
-use fratc::finetune::accuracy;
+use fratc::finetune::{accuracy, logits};
 use fratc::ir::Graph;
-use fratc::pipeline::{AssembleOptions, FinetuneOptions, RouteOptions, Silent, Source, assemble};
+use fratc::pipeline::{
+    AssembleOptions, AssembleSummary, FinetuneOptions, Place, RouteOptions, Silent, Source, assemble,
+};
 use fratc::report::Finetune;
 use fratc::{demo, load};
 
@@ -45,11 +47,28 @@ impl Fixture {
     }
 
     fn assemble(&self, finetune: FinetuneOptions) -> (Vec<u8>, Option<Finetune>) {
+        let (onnx, summary) = self.assembled(finetune);
+        (onnx, summary.finetune)
+    }
+
+    fn assembled(&self, finetune: FinetuneOptions) -> (Vec<u8>, AssembleSummary) {
         let classes = CLASSES.map(|c| c.to_string()).to_vec();
         let route = RouteOptions { classes, finetune, ..RouteOptions::default() };
         let options = AssembleOptions { route, out: self.path("small.onnx") };
         let summary = assemble(&self.path("case.toml"), &options, &Silent).expect("assembles");
-        (fs::read(&options.out).expect("written"), summary.finetune)
+        (fs::read(&options.out).expect("written"), summary)
+    }
+
+    /// A folder of the training drawings, without their classes.
+    fn pictures(&self) -> PathBuf {
+        let (samples, folder) = (train(), self.path("pictures"));
+        fs::create_dir(&folder).expect("made");
+        let [h, w, _] = samples.shape;
+        for i in 0..samples.len() {
+            let name = folder.join(format!("{i:04}.png"));
+            image::save_buffer(name, samples.sample(i), w as u32, h as u32, image::ColorType::L8).expect("written");
+        }
+        folder
     }
 }
 
@@ -83,6 +102,23 @@ fn of(samples: &Samples, classes: &[usize]) -> Samples {
 fn on_test(onnx: &[u8]) -> f64 {
     let demo = demo::case();
     accuracy(&graph(onnx), &demo.input, &of(&demo.test, &CLASSES)).expect("scores")
+}
+
+/// Mean squared distance from the source's scores, up to what softmax does not see.
+fn from_source(onnx: &[u8]) -> f64 {
+    let demo = demo::case();
+    let test = of(&demo.test, &CLASSES);
+    let all: Vec<usize> = (0..test.len()).collect();
+    let rows = |graph: &Graph| logits(graph, &demo.input, &test, &all, Place::Host).expect("scores");
+    let centred = |row: Vec<f32>| {
+        let mean = row.iter().sum::<f32>() / row.len() as f32;
+        row.into_iter().map(move |z| z - mean)
+    };
+    let wanted = rows(&graph(demo::model_bytes())).into_iter().map(|row| CLASSES.map(|c| row[c]).to_vec());
+    let pairs = rows(&graph(onnx)).into_iter().zip(wanted);
+    let squares =
+        pairs.flat_map(|(own, wanted)| centred(own).zip(centred(wanted)).map(|(a, b)| f64::from((a - b).powi(2))));
+    squares.sum::<f64>() / test.len() as f64
 }
 
 fn assert_helped(tuned: &Finetune) {
@@ -123,21 +159,38 @@ fn threads_make_no_difference() {
 fn a_teacher_needs_no_labels() {
     // So small that the fit to the pictures leaves the epoch something to do.
     let fixture = Fixture::keeping(0.04);
-    let (samples, folder) = (train(), fixture.path("pictures"));
-    fs::create_dir(&folder).expect("made");
-    let [h, w, _] = samples.shape;
-    for i in 0..samples.len() {
-        let name = folder.join(format!("{i:04}.png"));
-        image::save_buffer(name, samples.sample(i), w as u32, h as u32, image::ColorType::L8).expect("written");
-    }
     let (plain, _) = fixture.assemble(FinetuneOptions::default());
-    let wanted = FinetuneOptions { train: Some(folder), distill: Some(true), ..epochs(1) };
+    let wanted = FinetuneOptions { train: Some(fixture.pictures()), distill: Some(true), ..epochs(1) };
     let (tuned, report) = fixture.assemble(wanted);
     let report = report.expect("fine-tuning was asked for");
     assert_helped(&report);
     // The network tells its own classes from the fourth nearly without fault.
     assert!(report.distill && report.samples.abs_diff(480) < 25, "{report:?}");
     assert!(on_test(&tuned) >= on_test(&plain), "{} after {}", on_test(&tuned), on_test(&plain));
+}
+
+#[test]
+fn the_refit_takes_pictures_without_classes() {
+    let fixture = Fixture::keeping(0.04);
+    let (plain, summary) = fixture.assembled(FinetuneOptions::default());
+    assert_eq!(summary.refit_samples, 3 * 40);
+    let wanted = FinetuneOptions { train: Some(fixture.pictures()), ..FinetuneOptions::default() };
+    let (more, summary) = fixture.assembled(wanted);
+    assert!(summary.finetune.is_none());
+    // Those of the three classes, as the network sees them; see above.
+    assert!(summary.refit_samples.abs_diff(3 * 40 + 480) < 25, "{summary:?}");
+    let [before, after] = [&plain, &more].map(|onnx| from_source(onnx));
+    assert!(after < 0.9 * before, "{after} after {before}");
+    assert!(on_test(&more) >= on_test(&plain));
+}
+
+#[test]
+fn training_data_needs_a_use() {
+    let fixture = Fixture::new();
+    let finetune = FinetuneOptions { train: Some(fixture.pictures()), ..FinetuneOptions::default() };
+    let options = RouteOptions { refit: Some(false), finetune, ..RouteOptions::default() };
+    let source = Source::open(&fixture.path("case.toml")).expect("opens");
+    assert_eq!(options.resolve(&source).expect_err("no use").code, "route/train");
 }
 
 #[test]
@@ -185,7 +238,7 @@ fn the_command_line_and_the_case_file_agree() {
     let (code, _, stderr) = run(&format!("{assemble} --distill"));
     assert_eq!(code, Some(2));
     insta::assert_snapshot!(String::from_utf8_lossy(&stderr).lines().skip_while(|l| !l.starts_with("error")).collect::<Vec<_>>().join("\n"), @r"
-    error[finetune/no-epochs]: training data or distillation is asked for, but no training
+    error[finetune/no-epochs]: distillation is asked for, but no training
       help: add --finetune N, the number of epochs
     ");
     let (code, flags, stderr) = run(&format!("{assemble} --finetune 1 --distill"));

@@ -68,6 +68,8 @@ fn what_cannot_be_transferred_says_so() {
     let out = dir.path().join("runes");
     let place = ["--target", "qemu-m4", "--out", out.to_str().expect("UTF-8")];
     let refused = |to: &str| transfer(&[&[grey, "--to", to], &place[..]].concat()).1;
+    let train = ["--to", "1,2", "--train", "."];
+    assert!(transfer(&[&[grey][..], &train, &place].concat()).1.contains("transfer/train"));
     assert!(refused(color).contains("transfer/input"));
     assert!(refused(&format!("{grey}:Bag")).contains("classes/one"));
     assert!(refused(&format!("{grey}:Bag,Hat")).contains("data/unknown-class"));
