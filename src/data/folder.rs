@@ -149,6 +149,14 @@ fn image_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Fails unless `path` is a folder that can be read.
+///
+/// # Errors
+/// `data/not-found`, `data/not-a-folder`, `data/read`.
+pub fn check_folder(path: &Path) -> Result<()> {
+    entries(path).map(drop)
+}
+
 fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     let fail = |e: std::io::Error| {
         let (code, what) = match e.kind() {

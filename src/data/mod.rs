@@ -31,7 +31,7 @@ pub use case::Case;
 pub use case_file::BuildOptions;
 pub use classes::resolve_classes;
 pub use contract::{InputContract, InputKind};
-pub use folder::{FolderPart, Part, class_folders, unlabelled_images};
+pub use folder::{FolderPart, Part, check_folder, class_folders, unlabelled_images};
 pub use records::Record;
 pub use sample_set::{SampleSet, Stream};
 pub use samples::Samples;

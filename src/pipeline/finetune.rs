@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::data::Samples;
+use crate::data::{self, Samples};
 use crate::diag::{Diag, Result};
 use crate::exec::Batch;
 use crate::finetune::{Done, Options, logits, soft_cross_entropy, tune};
@@ -60,6 +60,10 @@ impl FinetuneOptions {
             return Diag::new("finetune/no-epochs", "distillation is asked for, but no training")
                 .help("add --finetune N, the number of epochs")
                 .err();
+        }
+        // Found out before a search, which takes minutes.
+        if let Some(path) = &self.train {
+            data::check_folder(path)?;
         }
         Ok(Wanted {
             epochs,

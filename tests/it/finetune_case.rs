@@ -191,6 +191,9 @@ fn training_data_needs_a_use() {
     let options = RouteOptions { refit: Some(false), finetune, ..RouteOptions::default() };
     let source = Source::open(&fixture.path("case.toml")).expect("opens");
     assert_eq!(options.resolve(&source).expect_err("no use").code, "route/train");
+    let finetune = FinetuneOptions { train: Some(fixture.path("elsewhere")), ..epochs(1) };
+    let options = RouteOptions { finetune, ..RouteOptions::default() };
+    assert_eq!(options.resolve(&source).expect_err("no folder").code, "data/not-found");
 }
 
 #[test]
