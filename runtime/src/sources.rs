@@ -98,6 +98,7 @@ pub fn requirements(file: &str) -> &'static [&'static str] {
             "dsp/lanes.rs",
             "dsp/mod.rs",
             "requant.rs",
+            "shape.rs",
         ],
         "dsp/dot_loops.rs" => &["dsp/dot.rs", "dsp/mod.rs"],
         "dsp/dense.rs" => &["dense.rs", "dsp/mod.rs", "requant.rs", "shape.rs"],
