@@ -4,7 +4,7 @@
 //! and scratch memory, of which the contents have no meaning. Out: the same bytes as the portable kernel. On other processors, and without
 //! the feature `mve`, a portable twin reads the same packed weights and gives the same bytes.
 //!
-//! `unsafe` stands in the assembly blocks only, each with its proof.
+//! `unsafe` stands in the assembly blocks and in one view of values as bytes, each with its proof.
 #![allow(
     unsafe_code,
     reason = "assembly; each block has its proof, and a portable twin that tests compare it with"
