@@ -22,8 +22,8 @@ const KEPT_BACK: usize = 600;
 /// One of so many training samples is kept back at most.
 const KEPT_BACK_SHARE: usize = 10;
 
-/// Training samples that the network to start from is fitted to at most, besides calibration samples.
-const FITTED: usize = 3_000;
+/// Training samples that a network is fitted to at most, besides calibration samples.
+pub(crate) const FITTED: usize = 3_000;
 
 /// Samples to train on, and others to judge by.
 #[derive(Debug, Clone)]

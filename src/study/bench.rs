@@ -17,9 +17,6 @@ use crate::study::rows::{Folder, Key, Row};
 use crate::study::{Budget, Split, StudyOptions, Weights};
 use crate::{plan, report, sim};
 
-/// Training samples that the last refit takes besides calibration samples, where a method asks for them.
-const MORE: usize = 3_000;
-
 /// Samples of the training split that are judged on at most.
 const TRAIN_JUDGED: usize = 4_000;
 
@@ -167,7 +164,7 @@ impl<'a> Bench<'a> {
         known.labels.extend_from_slice(&self.judge.labels);
         let train = self.options.train.clone();
         let wanted = FinetuneOptions { epochs: Some(1), train, ..FinetuneOptions::default() };
-        lesson::more(&self.source, self.classes, &wanted.resolve(&self.source, seed)?, MORE, &known)
+        lesson::more(&self.source, self.classes, &wanted.resolve(&self.source, seed)?, lesson::FITTED, &known)
     }
 
     /// Channels of every group; `None` if no network is that small.
