@@ -19,7 +19,7 @@ pub enum Optimize {
     Size,
     /// Least RAM.
     Ram,
-    /// Fewest instructions with at most a seventh more flash, and a seventh more RAM, than the least there is.
+    /// Fewest instructions with at most a seventh more flash than `size` takes, and a seventh more RAM than the least there is.
     #[default]
     Balanced,
 }
@@ -109,9 +109,11 @@ impl Choice {
             scale: [1, 0],
             most: u64::MAX,
         };
-        choice.optimize = Optimize::Speed;
-        choice.most = choice.estimate(&choice.best()).instructions.saturating_mul(SLOWER);
-        choice.optimize = options.optimize;
+        if matches!(options.optimize, Optimize::Size | Optimize::Balanced) {
+            choice.optimize = Optimize::Speed;
+            choice.most = choice.estimate(&choice.best()).instructions.saturating_mul(SLOWER);
+            choice.optimize = options.optimize;
+        }
         if options.optimize == Optimize::Balanced {
             choice.optimize = Optimize::Size;
             let flash = choice.estimate(&choice.best()).flash;

@@ -3,7 +3,7 @@
 pub mod execute;
 pub mod shadow;
 
-use fratc::plan::{Plan, plan, plan_for};
+use fratc::plan::{Optimize, Options as PlanOptions, Plan, estimate, plan, plan_as, plan_for};
 use fratc::qir::pass::{Options, simplify};
 use fratc::qir::{Layer, Program, TensorId};
 use fratc::sim;
@@ -98,6 +98,22 @@ fn a_plan_with_bands_too_large_is_caught() {
     let bands = broken.steps[at].bands.as_mut().expect("bands");
     bands.upward = !bands.upward;
     assert_eq!(broken.verify(&program).expect_err("the wrong way").code, "plan/invalid");
+}
+
+/// With portable kernels these two would take less flash, and ten and seven times the instructions of the fastest ones.
+#[test]
+fn least_flash_is_not_bought_with_any_time() {
+    let target = Target::load("qemu-m4").expect("a shipped target");
+    for name in ["dscnn_kws", "mobilenetv1_vww"] {
+        let Some((_, program)) = model(name, 4) else { continue };
+        let [speed, size] = [Optimize::Speed, Optimize::Size].map(|optimize| {
+            let options = PlanOptions { optimize, ..PlanOptions::default() };
+            let plan = plan_as(&program, &target, &options).expect("plans");
+            estimate(&program, &target, &plan)
+        });
+        assert!(size.instructions <= 2 * speed.instructions, "{name}: {size:?}, {speed:?}");
+        assert!(size.flash < speed.flash, "{name}: {size:?}, {speed:?}");
+    }
 }
 
 /// Kernel scratch included.
