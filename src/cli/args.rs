@@ -106,7 +106,7 @@ pub enum OptimizeArg {
     Size,
     /// Least RAM
     Ram,
-    /// Fewest instructions with at most a seventh more flash than `size` takes, and a seventh more RAM than the least there is
+    /// Fewest instructions, or a thousandth more for less flash, with at most a seventh more flash than `size` takes and a seventh more RAM than the least there is
     Balanced,
 }
 

@@ -19,7 +19,8 @@ pub enum Optimize {
     Size,
     /// Least RAM.
     Ram,
-    /// Fewest instructions with at most a seventh more flash than `size` takes, and a seventh more RAM than the least there is.
+    /// Fewest instructions, or a thousandth more for less flash, with at most a seventh more flash than `size` takes and a seventh
+    /// more RAM than the least there is.
     #[default]
     Balanced,
 }
@@ -56,6 +57,9 @@ const NEARLY: u128 = 100;
 /// Where little flash is wanted, instructions may be so many times those of the fastest kernels.
 const SLOWER: u64 = 2;
 
+/// Where memory matters as much, a part of so many of all instructions is given for less flash.
+const WORTH: u64 = 1000;
+
 /// What a kernel counts for that was never measured on the core, where no other was either.
 const UNKNOWN: u64 = 1 << 40;
 
@@ -85,7 +89,7 @@ pub(super) struct Choice {
     optimize: Optimize,
     /// What a byte of flash and an instruction weigh, where little flash is wanted.
     scale: [u128; 2],
-    /// Instructions at most, where little flash is wanted and the limits allow it.
+    /// Instructions that are as good as fewer, where flash is wanted as well and the limits allow it.
     most: u64,
 }
 
@@ -122,6 +126,9 @@ impl Choice {
             choice.optimize = Optimize::Balanced;
             let limits = [flash, ram].map(|least| least + least / MORE);
             choice.limits = [choice.limits[0].min(limits[0]), choice.limits[1].min(limits[1])];
+            choice.most = 0;
+            let least = choice.estimate(&choice.best()).instructions;
+            choice.most = least.saturating_add(least / WORTH);
         }
         if options.optimize == Optimize::Size {
             let least = choice.estimate(&choice.best());
@@ -218,20 +225,19 @@ impl Choice {
     }
 
     /// Smaller is better: first what is above the limits, then what is wanted.
-    fn key(&self, chosen: &[usize]) -> [u128; 4] {
+    fn key(&self, chosen: &[usize]) -> [u128; 5] {
         let estimate = self.estimate(chosen);
         let over = self.over(estimate);
         let Estimate { instructions, code: _, flash, ram } = estimate;
         let [instructions, flash, ram] = [instructions, flash, ram].map(u128::from);
+        let slow = instructions.saturating_sub(self.most.into());
         let wanted = match self.optimize {
-            Optimize::Speed | Optimize::Balanced => [instructions, flash, ram],
-            Optimize::Size => {
-                let slow = instructions.saturating_sub(self.most.into());
-                [slow, NEARLY * flash * self.scale[0] + instructions * self.scale[1], ram]
-            }
-            Optimize::Ram => [ram, instructions, flash],
+            Optimize::Speed => [instructions, flash, ram, 0],
+            Optimize::Balanced => [slow, flash, instructions, ram],
+            Optimize::Size => [slow, NEARLY * flash * self.scale[0] + instructions * self.scale[1], ram, 0],
+            Optimize::Ram => [ram, instructions, flash, 0],
         };
-        [u128::from(over), wanted[0], wanted[1], wanted[2]]
+        [u128::from(over), wanted[0], wanted[1], wanted[2], wanted[3]]
     }
 
     fn estimate(&self, chosen: &[usize]) -> Estimate {

@@ -4,6 +4,8 @@ use super::super::requant::Requant;
 use super::super::shape::takes_pitch;
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 use super::dot_loops::{of_bytes, of_lanes, of_one};
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+use super::requant::is_plain;
 
 /// Positions worked on at once.
 pub const POSITIONS: usize = 4;
@@ -16,9 +18,9 @@ pub const GROUP: usize = 2 * POSITIONS;
 pub struct Form {
     wide: bool,
     #[cfg(all(target_arch = "arm", feature = "dsp"))]
-    multiply: unsafe fn(&Arguments),
+    multiply: unsafe fn(&Arguments<'_>),
     #[cfg(all(target_arch = "arm", feature = "dsp"))]
-    one: Option<unsafe fn(&Arguments)>,
+    one: Option<unsafe fn(&Arguments<'_>)>,
 }
 
 /// `[pair of filters][values / 4][filter]`, four values in a word, the first in the low byte. With an odd number of
@@ -117,19 +119,20 @@ fn run(filters: &Filters<'_>, patches: &[u32], bias: &[i32], out: &mut [i8], cou
     let Filters {
         weights,
         form,
-        requant,
+        ref requant,
         groups,
         channels,
         pitch,
         pair,
     } = *filters;
     let stride = |position: usize| if position < count { pitch } else { 0 };
-    let rare = requant.shift & 31 != 0 || requant.max.wrapping_sub(requant.min) != 255;
     let offset = (requant.multipliers.as_ptr() as usize).wrapping_sub(bias.as_ptr() as usize);
     let mut arguments = Arguments {
         bias: bias.as_ptr(),
         // When outputs are written, the bias has moved on by two words.
-        multipliers: offset.wrapping_sub(8).wrapping_add(usize::from(rare)),
+        multipliers: offset
+            .wrapping_sub(8)
+            .wrapping_add(usize::from(!is_plain(requant))),
         zero_point: requant.zero_point,
         out: (out.as_mut_ptr() as usize).wrapping_sub((bias.as_ptr() as usize / 4).wrapping_add(2)),
         strides: [stride(1), stride(2), stride(3)],
@@ -137,9 +140,7 @@ fn run(filters: &Filters<'_>, patches: &[u32], bias: &[i32], out: &mut [i8], cou
         patches: patches.as_ptr().wrapping_sub(2),
         weights: weights.as_ptr(),
         groups,
-        shift: requant.shift & 31,
-        min: requant.min,
-        max: requant.max,
+        requant,
     };
     let multiply = match form.one {
         Some(one) if count == 1 => one,
@@ -169,11 +170,11 @@ fn run(filters: &Filters<'_>, patches: &[u32], bias: &[i32], out: &mut [i8], cou
 /// What the loops work on.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[repr(C)]
-pub(super) struct Arguments {
+pub(super) struct Arguments<'a> {
     /// 0: Bias of the first filter.
     bias: *const i32,
-    /// 4: What is added to the address of the next pair's bias to reach a pair's multipliers; 1 more if there is a shift
-    /// or a narrower range than that of `i8`.
+    /// 4: What is added to the address of the next pair's bias to reach a pair's multipliers; 1 more if that is not
+    /// [`is_plain`].
     multipliers: usize,
     /// 8: Zero point.
     zero_point: i32,
@@ -189,12 +190,8 @@ pub(super) struct Arguments {
     weights: *const i32,
     /// 40: Groups of four values.
     groups: usize,
-    /// 44: Left shift.
-    shift: u32,
-    /// 48: Smallest output.
-    min: i32,
-    /// 52: Largest output.
-    max: i32,
+    /// 44: Way back to `i8`.
+    requant: &'a Requant<'a>,
 }
 
 #[cfg(not(all(target_arch = "arm", feature = "dsp")))]

@@ -2,20 +2,8 @@
 
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 use super::dot::Arguments;
-
-/// One instruction for each sum.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
-macro_rules! each {
-    ($before:literal, $between:literal, $after:literal) => {
-        concat!(
-            $before, "r4", $between, "r4", $after, "\n", $before, "r5", $between, "r5", $after,
-            "\n", $before, "r6", $between, "r6", $after, "\n", $before, "r7", $between, "r7",
-            $after, "\n", $before, "r8", $between, "r8", $after, "\n", $before, "r9", $between,
-            "r9", $after, "\n", $before, "r10", $between, "r10", $after, "\n", $before, "r11",
-            $between, "r11", $after,
-        )
-    };
-}
+use super::requant::asm_with_call;
 
 /// All filters of `arguments` at four positions, with the loop `$loop` that takes `$turn` groups a turn, each of `$code` bytes
 /// of code and two to the `$log` bytes of weights. `$first` is a step of its own: two weights in `r2` and `r12` from r0
@@ -25,7 +13,7 @@ macro_rules! each {
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 macro_rules! filters {
     ($turn:literal, $code:literal, $log:literal, $back:literal, $first:literal, $loop:expr, $arguments:expr) => {
-        core::arch::asm!(
+        asm_with_call!(
             "push {{r6, r7}}",
             "sub sp, #52",
             // 0 to 35: as in the arguments; 36: bytes of weights of the groups that the first turn leaves out; 40: where the
@@ -67,24 +55,29 @@ macro_rules! filters {
             "smmlar r10, r10, r12, r3",
             "smmlar r11, r11, r12, r3",
             "8:",
-            "ldr r12, [sp, #12]",
-            "ldr r2, [sp, #16]",
-            "ldr r3, [sp, #20]",
-            "ldr lr, [sp, #24]",
-            "add r12, r12, r1, lsr #2",
-            "add r2, r2, r12",
+            "add r2, sp, #12",
+            "ldm r2, {{r2, r3, r12, lr}}",
+            "add r2, r2, r1, lsr #2",
             "add r3, r3, r2",
-            "add lr, lr, r3",
-            each!("ssat ", ", #8, ", ""),
+            "add r12, r12, r3",
+            "add lr, lr, r12",
+            "ssat r4, #8, r4",
+            "ssat r5, #8, r5",
+            "ssat r6, #8, r6",
+            "ssat r7, #8, r7",
+            "ssat r8, #8, r8",
+            "ssat r9, #8, r9",
+            "ssat r10, #8, r10",
+            "ssat r11, #8, r11",
             // What is not wanted goes to the last that is, and is overwritten.
             "strb r7, [lr]",
             "strb r11, [lr, #1]",
-            "strb r6, [r3]",
-            "strb r10, [r3, #1]",
-            "strb r5, [r2]",
-            "strb r9, [r2, #1]",
-            "strb r4, [r12]",
-            "strb r8, [r12, #1]",
+            "strb r6, [r12]",
+            "strb r10, [r12, #1]",
+            "strb r5, [r3]",
+            "strb r9, [r3, #1]",
+            "strb r4, [r2]",
+            "strb r8, [r2, #1]",
             // A pair of filters: its first step, from its biases on.
             "3:",
             "ldr r2, [sp, #28]",
@@ -112,25 +105,22 @@ macro_rules! filters {
             concat!("sub r1, lr, r3, lsl #", $back),
             "subs r0, r0, r3",
             "bx r12",
-            // Shift, and a narrower range.
+            // Shift, or a narrower range: four sums of one filter, then of the other.
             "9:",
-            "ldr lr, [sp, #48]",
-            "subs r2, #1",
-            "ldrd r2, r12, [r2]",
-            "ldr lr, [lr, #44]",
-            each!("lsl ", ", ", ", lr"),
-            "smmlar r4, r4, r2, r3",
-            "smmlar r5, r5, r2, r3",
-            "smmlar r6, r6, r2, r3",
-            "smmlar r7, r7, r2, r3",
-            "smmlar r8, r8, r12, r3",
-            "smmlar r9, r9, r12, r3",
-            "smmlar r10, r10, r12, r3",
-            "smmlar r11, r11, r12, r3",
-            "ldr lr, [sp, #48]",
-            "ldrd r2, r3, [lr, #48]",
-            each!("cmp r2, ", "\nit gt\nmovgt ", ", r2"),
-            each!("cmp r3, ", "\nit lt\nmovlt ", ", r3"),
+            "push {{r0, r1, r3, r4, r5, r6, r7, r8, r9, r10, r11}}",
+            "subs r4, r2, #1",
+            "ldr r5, [sp, #92]",
+            "add r0, sp, #12",
+            "movs r1, #4",
+            "ldr r2, [r4]",
+            "ldr r3, [r5, #44]",
+            "bl {requantize}",
+            "add r0, sp, #28",
+            "movs r1, #4",
+            "ldr r2, [r4, #4]",
+            "ldr r3, [r5, #44]",
+            "bl {requantize}",
+            "pop {{r0, r1, r3, r4, r5, r6, r7, r8, r9, r10, r11}}",
             "b 8b",
             "13:",
             "add sp, #52",
@@ -182,12 +172,13 @@ macro_rules! products {
 /// have F bytes at each position that the strides lead to.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(never)]
-pub(super) unsafe fn of_bytes(arguments: &Arguments) {
+pub(super) unsafe fn of_bytes(arguments: &Arguments<'_>) {
     // SAFETY: by the contract. A turn of the inner loop takes four groups, the first of a pair of filters starts after
     // those that G lacks to a multiple of four: with as many patches and weights left out, r1 meets the end of the patches
     // exactly, and r0 has then moved on by one pair's weights, at last to their end. Per pair two biases and multipliers
     // are read and eight bytes of output written. r6 and r7, which the compiler keeps for itself, are saved on the stack;
-    // sp is back where it was at the end; all other registers that change are declared.
+    // sp is back where it was at the end; all other registers that change are declared. `requantize_all` gets sums that were
+    // pushed, on a stack aligned to 8 bytes, and what it may change is pushed too, loaded again after it, or not needed.
     unsafe {
         filters!(
             4,
@@ -231,7 +222,7 @@ pub(super) unsafe fn of_bytes(arguments: &Arguments) {
 /// As of [`of_bytes`], with twice as many words of weights.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(never)]
-pub(super) unsafe fn of_lanes(arguments: &Arguments) {
+pub(super) unsafe fn of_lanes(arguments: &Arguments<'_>) {
     // SAFETY: as in `of_bytes`, with turns of eight groups.
     unsafe {
         filters!(
@@ -267,13 +258,14 @@ pub(super) unsafe fn of_lanes(arguments: &Arguments) {
 /// As of [`of_lanes`].
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(never)]
-pub(super) unsafe fn of_one(arguments: &Arguments) {
+pub(super) unsafe fn of_one(arguments: &Arguments<'_>) {
     // SAFETY: by the contract. A turn of the inner loop takes a group, four words of weights and position 0's two of the
     // patches: it meets the end of the patches exactly, and r0 has then moved on by one pair's weights, at last to their
     // end. Per pair two biases and multipliers are read and two bytes of output written. r6 and r7, which the compiler keeps for
     // itself, are saved on the stack; sp is back where it was at the end; all other registers that change are declared.
+    // `requantize_all` is called as in `of_bytes`.
     unsafe {
-        core::arch::asm!(
+        asm_with_call!(
             "push {{r6, r7, lr}}",
             "sub sp, #4",
             // r7: bias; r9: patches; r10: their end; r11: output.
@@ -301,26 +293,42 @@ pub(super) unsafe fn of_one(arguments: &Arguments) {
             // Back to i8.
             "ldr lr, [sp, #12]",
             "ldr r2, [lr, #4]",
-            "ldr r6, [lr, #44]",
             "ldr r12, [lr, #8]",
-            "bic r2, r2, #1",
+            "lsls r3, r2, #31",
             "add r2, r2, r7",
+            "bmi 9f",
             "ldrd r2, r3, [r2]",
-            "lsls r4, r6",
-            "lsls r5, r6",
             "smmlar r4, r4, r2, r12",
             "smmlar r5, r5, r3, r12",
-            "ldrd r2, r3, [lr, #48]",
-            "cmp r2, r4\nit gt\nmovgt r4, r2",
-            "cmp r2, r5\nit gt\nmovgt r5, r2",
-            "cmp r3, r4\nit lt\nmovlt r4, r3",
-            "cmp r3, r5\nit lt\nmovlt r5, r3",
+            "ssat r4, #8, r4",
+            "ssat r5, #8, r5",
+            "8:",
             "ldr r2, [lr, #28]",
             "strb r4, [r11], #1",
             "subs r2, r0, r2",
             "strb r5, [r11], #1",
             "cmp r2, #4",
             "bne 2b",
+            "b 13f",
+            // Shift, or a narrower range.
+            "9:",
+            "push {{r0, r1, r4, r5}}",
+            "subs r4, r2, #1",
+            "ldr r5, [lr, #44]",
+            "add r0, sp, #8",
+            "movs r1, #1",
+            "ldr r2, [r4]",
+            "mov r3, r5",
+            "bl {requantize}",
+            "add r0, sp, #12",
+            "movs r1, #1",
+            "ldr r2, [r4, #4]",
+            "mov r3, r5",
+            "bl {requantize}",
+            "pop {{r0, r1, r4, r5}}",
+            "ldr lr, [sp, #12]",
+            "b 8b",
+            "13:",
             "add sp, #4",
             "pop {{r6, r7, lr}}",
             inout("lr") arguments => _,

@@ -26,6 +26,7 @@ pub mod lines;
 pub mod max_pool;
 pub mod patches;
 pub mod pool;
+pub mod requant;
 pub mod rows;
 pub mod rows_loops;
 pub mod spread;

@@ -27,7 +27,7 @@ pub fn avg_pool(layer: &AvgPool<'_>, input: &[i8], output: &mut [i8]) {
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(never)]
 pub fn avg_pool(layer: &AvgPool<'_>, input: &[i8], output: &mut [i8]) {
-    use super::super::requant::requantize;
+    use super::requant::requantize_all;
     use core::hint::black_box;
 
     let (layer, input, output) = black_box((layer, input, output));
@@ -96,11 +96,9 @@ pub fn avg_pool(layer: &AvgPool<'_>, input: &[i8], output: &mut [i8]) {
             }
             left = left.wrapping_sub(some);
         }
-        for (out, acc) in four.iter_mut().zip(&acc) {
-            // A loop that is not unrolled.
-            black_box(());
-            *out = requantize(*acc, multiplier, &layer.requant);
-        }
+        // SAFETY: four words of `acc`.
+        unsafe { requantize_all(acc.as_mut_ptr(), 4, multiplier, &layer.requant) };
+        *four = acc.map(|value| value as i8);
         rest = others;
         channel = channel.wrapping_add(4);
     }

@@ -1,7 +1,11 @@
 //! The inner loops of [`super::rows`]: all filters at eight positions of a row.
 
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+use super::super::requant::Requant;
 #[cfg(not(all(target_arch = "arm", feature = "dsp")))]
 use super::lanes::{even_bytes, odd_bytes};
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+use super::requant::{asm_with_call, is_plain};
 use super::rows::Rows;
 #[cfg(not(all(target_arch = "arm", feature = "dsp")))]
 use super::rows::{COLUMNS, GROUP, TAPS};
@@ -9,7 +13,7 @@ use super::rows::{COLUMNS, GROUP, TAPS};
 /// What the loops need beside pointers in registers; those marked with a star move on.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[repr(C)]
-struct Arguments {
+struct Arguments<'a> {
     /// 0: First word of the patches.
     patches: *const u32,
     /// 4: Past their last word.
@@ -22,123 +26,20 @@ struct Arguments {
     bias_end: *const i32,
     /// 20*: Multiplier of the next filter.
     multipliers: *const i32,
-    /// 24: Left shift.
-    shift: u32,
+    /// 24: Way back to `i8`, if it is not [`is_plain`].
+    rare: Option<&'a Requant<'a>>,
     /// 28: Zero point.
     zero_point: i32,
-    /// 32: Smallest output.
-    min: i32,
-    /// 36: Largest output.
-    max: i32,
-    /// 40*: The next filter's output at position 0.
+    /// 32*: The next filter's output at the last position, or past it if their number is odd.
     out: *mut i8,
-    /// 44: Bytes from one position's output to the next.
-    pitch: usize,
-    /// 48: Positions.
+    /// 36: Bytes from one position's output to the one before.
+    back: usize,
+    /// 40: Positions.
     count: usize,
-    /// 52: First word of the second part of the patches.
+    /// 44: First word of the second part of the patches.
     second: *const u32,
-    /// 56: Past the last word of the last part.
+    /// 48: Past the last word of the last part.
     last_end: *const u32,
-}
-
-/// One instruction for each accumulator.
-#[cfg(all(target_arch = "arm", feature = "dsp"))]
-macro_rules! each {
-    ($before:literal, $between:literal, $after:literal) => {
-        concat!(
-            $before, "r4", $between, "r4", $after, "\n", $before, "r5", $between, "r5", $after,
-            "\n", $before, "r6", $between, "r6", $after, "\n", $before, "r7", $between, "r7",
-            $after, "\n", $before, "r8", $between, "r8", $after, "\n", $before, "r9", $between,
-            "r9", $after, "\n", $before, "r10", $between, "r10", $after, "\n", $before, "r11",
-            $between, "r11", $after,
-        )
-    };
-}
-
-/// The accumulators of one filter, r4 to r11, to outputs; lr holds the arguments. Back to `2` for the next filter.
-#[cfg(all(target_arch = "arm", feature = "dsp"))]
-macro_rules! finish {
-    () => {
-        concat!(
-            // Back to i8.
-            "ldr r12, [lr, #20]\n",
-            "ldr r2, [lr, #24]\n",
-            "ldr r3, [r12], #4\n",
-            "str r12, [lr, #20]\n",
-            "cmp r2, #0\n",
-            "beq 5f\n",
-            each!("lsl ", ", ", ", r2"),
-            "\n",
-            "5:\n",
-            "ldr r2, [lr, #28]\n",
-            each!("smmlar ", ", ", ", r3, r2"),
-            "\n",
-            "ldr r2, [lr, #32]\n",
-            "ldr r3, [lr, #36]\n",
-            "sub r12, r3, r2\n",
-            "cmp r12, #255\n",
-            "beq 6f\n",
-            each!("cmp r2, ", "\nit gt\nmovgt ", ", r2"),
-            "\n",
-            each!("cmp r3, ", "\nit lt\nmovlt ", ", r3"),
-            "\n",
-            "6:\n",
-            each!("ssat ", ", #8, ", ""),
-            "\n",
-            "ldr r1, [lr, #40]\n",
-            "ldr r2, [lr, #44]\n",
-            "ldr r3, [lr, #48]\n",
-            "add r12, r1, #1\n",
-            "str r12, [lr, #40]\n",
-            "cmp r3, #8\n",
-            "bne 7f\n",
-            "strb r4, [r1]\n",
-            "strb r5, [r1, r2]\n",
-            "add r1, r1, r2, lsl #1\n",
-            "strb r6, [r1]\n",
-            "strb r7, [r1, r2]\n",
-            "add r1, r1, r2, lsl #1\n",
-            "strb r8, [r1]\n",
-            "strb r9, [r1, r2]\n",
-            "add r1, r1, r2, lsl #1\n",
-            "strb r10, [r1]\n",
-            "strb r11, [r1, r2]\n",
-            "b 8f\n",
-            // Fewer than eight positions.
-            "7:\n",
-            "strb r4, [r1]\n",
-            "subs r3, #1\n",
-            "beq 8f\n",
-            "add r1, r2\n",
-            "strb r5, [r1]\n",
-            "subs r3, #1\n",
-            "beq 8f\n",
-            "add r1, r2\n",
-            "strb r6, [r1]\n",
-            "subs r3, #1\n",
-            "beq 8f\n",
-            "add r1, r2\n",
-            "strb r7, [r1]\n",
-            "subs r3, #1\n",
-            "beq 8f\n",
-            "add r1, r2\n",
-            "strb r8, [r1]\n",
-            "subs r3, #1\n",
-            "beq 8f\n",
-            "add r1, r2\n",
-            "strb r9, [r1]\n",
-            "subs r3, #1\n",
-            "beq 8f\n",
-            "add r1, r2\n",
-            "strb r10, [r1]\n",
-            "8:\n",
-            "ldr r2, [lr, #12]\n",
-            "ldr r3, [lr, #16]\n",
-            "cmp r2, r3\n",
-            "bne.w 2b\n",
-        )
-    };
 }
 
 /// All filters at `count` positions; the kernel's rows are those of `first`, then those of `second`.
@@ -153,6 +54,8 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
     } = layer;
     let first_end = first.as_ptr().wrapping_add(first.len());
     let second_end = second.as_ptr().wrapping_add(second.len());
+    let pitch = layer.output.c;
+    let last = count.wrapping_sub(1).wrapping_add(count % 2);
     let mut arguments = Arguments {
         patches: first.as_ptr(),
         patches_end: first_end,
@@ -160,12 +63,10 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
         bias: bias.as_ptr(),
         bias_end: bias.as_ptr().wrapping_add(bias.len()),
         multipliers: requant.multipliers.as_ptr(),
-        shift: requant.shift & 31,
+        rare: (!is_plain(requant)).then_some(requant),
         zero_point: requant.zero_point,
-        min: requant.min,
-        max: requant.max,
-        out: out.as_mut_ptr(),
-        pitch: layer.output.c,
+        out: out.as_mut_ptr().wrapping_add(last.wrapping_mul(pitch)),
+        back: 0_usize.wrapping_sub(pitch),
         count,
         second: second.as_ptr(),
         last_end: if second.is_empty() {
@@ -180,9 +81,10 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
     // at most `weights.len()` in all. `bias` has F words and `multipliers` at least F, read once each, moving on by
     // one. Output bytes are `p · pitch + o` with p < count ≤ 8 and o < F ≤ pitch: all inside `out`, by its length. Words
     // are aligned, being of type u32 and i32. r6 and r7, which the compiler keeps for itself, are saved on the stack;
-    // sp is back where it was at the end; all other registers that change are declared.
+    // sp is back where it was at the end; all other registers that change are declared. `requantize_all` gets sums that were
+    // pushed, on a stack aligned to 8 bytes, and what it may change is pushed too, loaded again after it, or not needed.
     unsafe {
-        core::arch::asm!(
+        asm_with_call!(
             "push {{r6, r7}}",
             "sub sp, #8",
             "str r1, [sp, #4]",
@@ -286,14 +188,84 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
             // The ring's rows before the first, if there are any.
             "mov r2, lr",
             "ldr lr, [sp, #4]",
-            "ldr r3, [lr, #56]",
+            "ldr r3, [lr, #48]",
             "cmp r2, r3",
             "beq 4f",
-            "ldr r1, [lr, #52]",
+            "ldr r1, [lr, #44]",
             "str r3, [sp]",
             "b.w 3b",
             "4:",
-            finish!(),
+            // Back to i8.
+            "ldr r12, [lr, #20]",
+            "ldr r2, [lr, #24]",
+            "ldr r3, [r12], #4",
+            "str r12, [lr, #20]",
+            "cmp r2, #0",
+            "bne 9f",
+            "ldr r2, [lr, #28]",
+            "smmlar r4, r4, r3, r2",
+            "smmlar r5, r5, r3, r2",
+            "smmlar r6, r6, r3, r2",
+            "smmlar r7, r7, r3, r2",
+            "smmlar r8, r8, r3, r2",
+            "smmlar r9, r9, r3, r2",
+            "smmlar r10, r10, r3, r2",
+            "smmlar r11, r11, r3, r2",
+            "ssat r4, #8, r4",
+            "ssat r5, #8, r5",
+            "ssat r6, #8, r6",
+            "ssat r7, #8, r7",
+            "ssat r8, #8, r8",
+            "ssat r9, #8, r9",
+            "ssat r10, #8, r10",
+            "ssat r11, #8, r11",
+            "8:",
+            "ldr r1, [lr, #32]",
+            "ldr r2, [lr, #36]",
+            "ldr r3, [lr, #40]",
+            "add r12, r1, #1",
+            "str r12, [lr, #32]",
+            // From the last position to the first.
+            "tbb [pc, r3]",
+            "5:",
+            ".byte 0, (61f - 5b) / 2, (62f - 5b) / 2, (63f - 5b) / 2, (64f - 5b) / 2",
+            ".byte (65f - 5b) / 2, (66f - 5b) / 2, (67f - 5b) / 2, (68f - 5b) / 2, 0",
+            "68:",
+            "strb r11, [r1]",
+            "67:",
+            "strb r10, [r1, r2]",
+            "add r1, r1, r2, lsl #1",
+            "66:",
+            "strb r9, [r1]",
+            "65:",
+            "strb r8, [r1, r2]",
+            "add r1, r1, r2, lsl #1",
+            "64:",
+            "strb r7, [r1]",
+            "63:",
+            "strb r6, [r1, r2]",
+            "add r1, r1, r2, lsl #1",
+            "62:",
+            "strb r5, [r1]",
+            "61:",
+            "strb r4, [r1, r2]",
+            "ldr r2, [lr, #12]",
+            "ldr r3, [lr, #16]",
+            "cmp r2, r3",
+            "bne.w 2b",
+            "b 13f",
+            // Shift, or a narrower range.
+            "9:",
+            "push {{r0, r1, r4, r5, r6, r7, r8, r9, r10, r11}}",
+            "add r0, sp, #8",
+            "mov r2, r3",
+            "ldr r3, [lr, #24]",
+            "movs r1, #8",
+            "bl {requantize}",
+            "pop {{r0, r1, r4, r5, r6, r7, r8, r9, r10, r11}}",
+            "ldr lr, [sp, #4]",
+            "b 8b",
+            "13:",
             "add sp, #8",
             "pop {{r6, r7}}",
             inout("r0") weights.as_ptr() => _,

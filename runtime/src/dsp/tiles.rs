@@ -1,6 +1,10 @@
 //! Sums of products and outputs of [`super::winograd`]: all filters at four tiles.
 
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+use super::super::requant::Requant;
 use super::patches::TILES;
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+use super::requant::is_plain;
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 use super::tiles_loops::multiply;
 use super::winograd::Winograd;
@@ -46,11 +50,9 @@ pub fn run(layer: &Winograd<'_>, v: &[u32], sums: &mut [u32], out: &mut [i8], pl
         out: out.as_mut_ptr(),
         bias_end: even.as_ptr_range().end,
         weights: layer.weights.as_ptr(),
-        rare: usize::from(requant.shift & 31 != 0 || requant.max.wrapping_sub(requant.min) != 255),
-        shift: requant.shift & 31,
+        rare: usize::from(!is_plain(requant)),
+        requant,
         zero_point: requant.zero_point,
-        min: requant.min,
-        max: requant.max,
         row: place.row,
         column: pitch,
         last_column: if place.columns % 2 == 0 { pitch } else { 0 },
@@ -73,7 +75,7 @@ pub fn run(layer: &Winograd<'_>, v: &[u32], sums: &mut [u32], out: &mut [i8], pl
 /// What `multiply` works on; those marked with a star move on.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[repr(C)]
-pub(super) struct Arguments {
+pub(super) struct Arguments<'a> {
     /// 0: Bytes of weights of one place of a pair.
     segment: usize,
     /// 4: Steps of the first eight that are left out.
@@ -92,23 +94,19 @@ pub(super) struct Arguments {
     bias_end: *const i32,
     /// 32*: Weights of the next pair.
     weights: *const i32,
-    /// 36: 1 if there is a shift or a narrower range than that of `i8`.
+    /// 36: 1 if the way back to `i8` is not [`is_plain`].
     rare: usize,
-    /// 40: Left shift.
-    shift: u32,
+    /// 40: That way.
+    requant: &'a Requant<'a>,
     /// 44: Zero point.
     zero_point: i32,
-    /// 48: Smallest output.
-    min: i32,
-    /// 52: Largest output.
-    max: i32,
-    /// 56: Bytes from one output row to the next.
+    /// 48: Bytes from one output row to the next.
     row: usize,
-    /// 60: Bytes from one output column to the next.
+    /// 52: Bytes from one output column to the next.
     column: usize,
-    /// 64: The same in the last tile.
+    /// 56: The same in the last tile.
     last_column: usize,
-    /// 68: Four times the number of tiles.
+    /// 60: Four times the number of tiles.
     tiles: usize,
 }
 

@@ -1,6 +1,8 @@
 //! The inner loops of [`super::tiles`]: sums of products of all filters at four tiles, and their outputs.
 
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
+use super::requant::asm_with_call;
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
 use super::tiles::Arguments;
 
 /// All filters of `arguments` at up to four tiles.
@@ -12,15 +14,16 @@ use super::tiles::Arguments;
 /// for twice `tiles / 4` columns, less one if `last_column` is 0; `tiles` is 4 to 16 by fours.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 #[inline(never)]
-pub(super) unsafe fn multiply(arguments: &mut Arguments) {
+pub(super) unsafe fn multiply(arguments: &mut Arguments<'_>) {
     // SAFETY: by the contract. Sums: r0 meets the end of each of the sixteen segments exactly, since turns take
     // eight steps and the first begins after `skipped` of them, of 8 bytes of weights and 64 of `V`; a column's four
     // segments take 4 · C / 2 steps of `V`, that is all of it from its column's place on, the last step's 16 bytes
     // included. They store 8 words each, 128 in all. Outputs: `tiles / 4` tiles of 4 bytes at their places in each row.
     // r6 and r7, which the compiler keeps for itself, are saved on the stack; sp is back where it was at the end; all
-    // other registers that change are declared.
+    // other registers that change are declared. `requantize_all` gets sums that were pushed, on a stack aligned to 8 bytes, and
+    // what it may change is pushed too, loaded again after it, or not needed.
     unsafe {
-        core::arch::asm!(
+        asm_with_call!(
             "push {{r6, r7}}",
             "sub sp, #48",
             "str lr, [sp, #28]",
@@ -121,7 +124,7 @@ pub(super) unsafe fn multiply(arguments: &mut Arguments) {
             "ldr r12, [lr, #16]",
             "ldr r2, [lr, #20]",
             "ldr r11, [lr, #44]",
-            "ldr r1, [lr, #68]",
+            "ldr r1, [lr, #60]",
             "ldr r3, [lr, #24]",
             "ldrd r8, r9, [r12], #8",
             "ldr r10, [r2], #4",
@@ -171,8 +174,8 @@ pub(super) unsafe fn multiply(arguments: &mut Arguments) {
             "ldr r12, [sp, #28]",
             "asrs r4, r4, #2",
             "ldr r1, [r12, #36]",
-            "ldr r2, [r12, #56]",
-            "ldr r3, [r12, #60]",
+            "ldr r2, [r12, #48]",
+            "ldr r3, [r12, #52]",
             "asrs r5, r5, #2",
             "asrs r6, r6, #2",
             "asrs r7, r7, #2",
@@ -191,7 +194,7 @@ pub(super) unsafe fn multiply(arguments: &mut Arguments) {
             "ssat r7, #8, r7",
             "cmp r0, r1",
             "it eq",
-            "ldreq r3, [r12, #64]",
+            "ldreq r3, [r12, #56]",
             "add r1, lr, r2",
             // What has no place of its own is written first, where its neighbour goes.
             "strb r7, [r1, r3]",
@@ -218,27 +221,17 @@ pub(super) unsafe fn multiply(arguments: &mut Arguments) {
             "subs r0, r0, r2",
             "sub r1, r1, r2, lsl #3",
             "bx r3",
-            // Shift, and a narrower range.
+            // Shift, or a narrower range.
             "12:",
-            "ldr r1, [r12, #40]",
-            "lsls r4, r1",
-            "lsls r5, r1",
-            "lsls r6, r1",
-            "lsls r7, r1",
-            "smmlar r4, r4, r10, r11",
-            "smmlar r5, r5, r10, r11",
-            "smmlar r6, r6, r10, r11",
-            "smmlar r7, r7, r10, r11",
-            "ldr r1, [r12, #48]",
-            "cmp r4, r1\nit lt\nmovlt r4, r1",
-            "cmp r5, r1\nit lt\nmovlt r5, r1",
-            "cmp r6, r1\nit lt\nmovlt r6, r1",
-            "cmp r7, r1\nit lt\nmovlt r7, r1",
-            "ldr r1, [r12, #52]",
-            "cmp r4, r1\nit gt\nmovgt r4, r1",
-            "cmp r5, r1\nit gt\nmovgt r5, r1",
-            "cmp r6, r1\nit gt\nmovgt r6, r1",
-            "cmp r7, r1\nit gt\nmovgt r7, r1",
+            "push {{r0, r4, r5, r6, r7, lr}}",
+            "add r0, sp, #4",
+            "movs r1, #4",
+            "mov r2, r10",
+            "ldr r3, [r12, #40]",
+            "bl {requantize}",
+            "pop {{r0, r4, r5, r6, r7, lr}}",
+            "ldr r12, [sp, #28]",
+            "ldrd r2, r3, [r12, #48]",
             "b 8b",
             "13:",
             "add sp, #48",
