@@ -183,7 +183,8 @@ pub fn flash_bound(program: &Program, plan: &Plan, target: &Target) -> u64 {
 /// What `plan` is estimated to cost on `target`; the arena is the plan's own.
 pub fn estimate(program: &Program, target: &Target, plan: &Plan) -> Estimate {
     let kernels: Vec<Kernel> = plan.steps.iter().map(|step| step.kernel).collect();
-    let estimate = select::Choice::new(program, target, &Options::default()).estimate_of(&kernels);
+    let any = Options { optimize: Optimize::Speed, ..Options::default() };
+    let estimate = select::Choice::new(program, target, &any).estimate_of(&kernels);
     let code = code::code(program, plan, target).map_or(estimate.code, |code| code.total());
     let each = instructions(program, target, &kernels);
     let more = plan.strips.iter().map(|strip| strip_search::overhead(program, &kernels, &each, strip)).sum::<u64>();

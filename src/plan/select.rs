@@ -60,7 +60,7 @@ const SLOWER: u64 = 2;
 /// Where memory matters as much, a part of so many of all instructions is given for less flash.
 const WORTH: u64 = 1000;
 
-/// What a kernel counts for that was never measured on the core, where no other was either.
+/// What a kernel counts for that was never measured on the core, where no other was either: more than any network that was.
 const UNKNOWN: u64 = 1 << 40;
 
 /// Sums over the program.
@@ -91,6 +91,8 @@ pub(super) struct Choice {
     scale: [u128; 2],
     /// Instructions that are as good as fewer, where flash is wanted as well and the limits allow it.
     most: u64,
+    /// A choice to start from besides others.
+    start: Option<Vec<usize>>,
 }
 
 impl Choice {
@@ -112,10 +114,11 @@ impl Choice {
             optimize: options.optimize,
             scale: [1, 0],
             most: u64::MAX,
+            start: None,
         };
         if matches!(options.optimize, Optimize::Size | Optimize::Balanced) {
             choice.optimize = Optimize::Speed;
-            choice.most = choice.estimate(&choice.best()).instructions.saturating_mul(SLOWER);
+            choice.most = with_share(choice.estimate(&choice.best()).instructions, |least| least * (SLOWER - 1));
             choice.optimize = options.optimize;
         }
         if options.optimize == Optimize::Balanced {
@@ -127,12 +130,13 @@ impl Choice {
             let limits = [flash, ram].map(|least| least + least / MORE);
             choice.limits = [choice.limits[0].min(limits[0]), choice.limits[1].min(limits[1])];
             choice.most = 0;
-            let least = choice.estimate(&choice.best()).instructions;
-            choice.most = least.saturating_add(least / WORTH);
+            let fastest = choice.best();
+            choice.most = with_share(choice.estimate(&fastest).instructions, |least| least / WORTH);
+            choice.start = Some(fastest);
         }
         if options.optimize == Optimize::Size {
             let least = choice.estimate(&choice.best());
-            choice.scale = [u128::from(least.instructions), u128::from(least.flash)];
+            choice.scale = [u128::from(least.instructions % UNKNOWN), u128::from(least.flash)];
         }
         choice
     }
@@ -166,6 +170,7 @@ impl Choice {
                 all.push(candidate.kernel);
             }
         }
+        starts.extend(self.start.clone());
         starts.extend(all.into_iter().map(|kernel| by(&|c| [u64::from(c.kernel != kernel), instructions(c)])));
         let best =
             starts.into_iter().map(|start| self.improved(self.within(start))).min_by_key(|chosen| self.key(chosen));
@@ -270,6 +275,11 @@ impl Choice {
         let index = |(all, kernel): (&Vec<Candidate>, &Kernel)| all.iter().position(|c| c.kernel == *kernel);
         self.candidates.iter().zip(kernels).map(|pair| index(pair).unwrap_or(0)).collect()
     }
+}
+
+/// `instructions` and a share of those that were measured.
+fn with_share(instructions: u64, share: impl Fn(u64) -> u64) -> u64 {
+    instructions.saturating_add(share(instructions % UNKNOWN))
 }
 
 /// Gives a kernel that was never measured a cost: just under the best before it, which it was made to beat.

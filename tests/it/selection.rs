@@ -3,7 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use fratc::plan::{Estimate, Kernel, Optimize, Options, Plan, cost, estimate, plan_as, plan_for, plan_kernels};
-use fratc::qir::{self, Program};
+use fratc::qir::{self, Layer, Op, Program, TensorId};
 use fratc::target::Target;
 
 use crate::programs;
@@ -78,6 +78,33 @@ fn limits_go_before_the_goal() {
     assert!(found.flash <= size.flash && found.instructions >= speed.instructions, "{found:?} {size:?}");
     // A limit that nothing meets is no error here; whoever flashes is told what is missing.
     planned(&program, &target, Options { max_flash: Some(1), max_ram: Some(1), ..Options::default() });
+}
+
+/// A layer whose kernels were never measured does not make others look cheap: `size` and `balanced` weigh those that were.
+#[test]
+fn an_unmeasured_layer_leaves_the_others_choices_alone() {
+    let (program, target) = (programs::resnet8(), target("qemu-m4"));
+    let mut with_table = program.clone();
+    let last = with_table.layers.len() - 1;
+    let (input, bytes) = (with_table.layers[last].inputs[0], with_table.layers[last].output);
+    let mut tensor = with_table.tensor(input).clone();
+    tensor.name = "table".into();
+    with_table.tensors.insert(bytes.index(), tensor);
+    let table = TensorId(bytes.index() as u32);
+    with_table.output = TensorId(table.0 + 1);
+    with_table.layers[last].inputs[0] = table;
+    with_table.layers[last].output = with_table.output;
+    let lookup = Layer { name: "table".into(), op: Op::Lookup(vec![0; 256]), inputs: vec![input], output: table };
+    with_table.layers.insert(last, lookup);
+    for optimize in [Optimize::Size, Optimize::Balanced] {
+        let [found, expected] = [&with_table, &program].map(|program| {
+            let (plan, _) = planned(program, &target, goal(optimize));
+            let all = plan.steps.iter().zip(cost::candidates(program, &target));
+            let chosen = all.filter_map(|(step, all)| all.iter().find(|c| c.kernel == step.kernel)?.instructions);
+            chosen.sum::<u64>()
+        });
+        assert!(found <= expected + expected / 20, "{}: {found}, {expected}", optimize.name());
+    }
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn a_plan_with_wrong_turns_is_caught() {
     assert_eq!(codes, ["plan/invalid"; 6]);
 }
 
-/// Bytes of the arena for the least RAM, kernels' scratch memory included; `balanced` takes 36,864 and 43,936 for these two.
+/// Bytes of the arena for the least RAM, kernels' scratch memory included; `balanced` takes 35,328 and 43,936 for these two.
 #[test]
 fn real_networks_need_far_less() {
     for (name, most) in [("resnet8_cifar10", 26 * 1024), ("mobilenetv1_vww", 28 * 1024)] {

@@ -173,8 +173,8 @@ fn run(filters: &Filters<'_>, patches: &[u32], bias: &[i32], out: &mut [i8], cou
 pub(super) struct Arguments<'a> {
     /// 0: Bias of the first filter.
     bias: *const i32,
-    /// 4: What is added to the address of the next pair's bias to reach a pair's multipliers; 1 more if that is not
-    /// [`is_plain`].
+    /// 4: What is added to the address of the next pair's bias to reach a pair's multipliers; 1 more if
+    /// `requant` is not [`is_plain`].
     multipliers: usize,
     /// 8: Zero point.
     zero_point: i32,

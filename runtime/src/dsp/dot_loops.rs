@@ -105,7 +105,7 @@ macro_rules! filters {
             concat!("sub r1, lr, r3, lsl #", $back),
             "subs r0, r0, r3",
             "bx r12",
-            // Shift, or a narrower range: four sums of one filter, then of the other.
+            // Shift, or a narrower range: four sums of one filter, then of the other; r3 for the alignment.
             "9:",
             "push {{r0, r1, r3, r4, r5, r6, r7, r8, r9, r10, r11}}",
             "subs r4, r2, #1",
@@ -310,7 +310,7 @@ pub(super) unsafe fn of_one(arguments: &Arguments<'_>) {
             "cmp r2, #4",
             "bne 2b",
             "b 13f",
-            // Shift, or a narrower range.
+            // Shift, or a narrower range; r1 for the alignment.
             "9:",
             "push {{r0, r1, r4, r5}}",
             "subs r4, r2, #1",

@@ -1,27 +1,22 @@
-//! The way back to `i8` where it takes more than one instruction, for assembly to call.
+//! The way back to `i8` where `SMMLAR` and `SSAT` are not all it takes, once for all kernels that call it.
 
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 use super::super::requant::requantize;
 use super::super::requant::Requant;
 
-/// Whether `SMMLAR` and `SSAT` are all it takes: no shift, and the whole range of `i8`.
+/// Whether they are all it takes: no shift, and the whole range of `i8`.
 #[inline(always)]
 pub fn is_plain(requant: &Requant<'_>) -> bool {
     requant.shift & 31 == 0 && requant.max.wrapping_sub(requant.min) == 255
 }
 
-/// `asm!` with a call of [`requantize_all`], which may change what a function may by the C ABI: besides integer registers,
-/// which the callers of this macro declare, those for floats where arguments go in them.
-#[cfg(all(target_arch = "arm", feature = "dsp", not(target_abi = "eabihf")))]
-macro_rules! asm_with_call {
-    ($($asm:tt)*) => {
-        core::arch::asm!(
-            $($asm)*
-            requantize = sym super::requant::requantize_all,
-        )
-    };
-}
-#[cfg(all(target_arch = "arm", feature = "dsp", target_abi = "eabihf"))]
+/// `asm!` with a call of [`requantize_all`], which may change what the C ABI lets a function change: besides the integer
+/// registers, which are for the caller of this macro to declare, those of an FPU, if there is one.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+#[allow(
+    unused_macros,
+    reason = "not every network has a convolution that uses it"
+)]
 macro_rules! asm_with_call {
     ($($asm:tt)*) => {
         core::arch::asm!(
@@ -47,6 +42,7 @@ macro_rules! asm_with_call {
     };
 }
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
+#[allow(unused_imports, reason = "as above")]
 pub(super) use asm_with_call;
 
 /// Sums of one filter to outputs, in place.

@@ -18,27 +18,25 @@ struct Arguments<'a> {
     patches: *const u32,
     /// 4: Past their last word.
     patches_end: *const u32,
-    /// 8: 1 if the number of groups is odd.
-    odd: usize,
-    /// 12*: Bias of the next filter.
+    /// 8*: Bias of the next filter.
     bias: *const i32,
-    /// 16: Past the last filter's bias.
+    /// 12: Past the last filter's bias.
     bias_end: *const i32,
-    /// 20*: Multiplier of the next filter.
+    /// 16*: Multiplier of the next filter.
     multipliers: *const i32,
-    /// 24: Way back to `i8`, if it is not [`is_plain`].
+    /// 20: Way back to `i8`, if it is not [`is_plain`].
     rare: Option<&'a Requant<'a>>,
-    /// 28: Zero point.
+    /// 24: Zero point.
     zero_point: i32,
-    /// 32*: The next filter's output at the last position, or past it if their number is odd.
+    /// 28*: The next filter's output at the last position; one position behind it if their number is odd.
     out: *mut i8,
-    /// 36: Bytes from one position's output to the one before.
+    /// 32: Bytes from one position's output to the one before.
     back: usize,
-    /// 40: Positions.
+    /// 36: Positions.
     count: usize,
-    /// 44: First word of the second part of the patches.
+    /// 40: First word of the second part of the patches.
     second: *const u32,
-    /// 48: Past the last word of the last part.
+    /// 44: Past the last word of the last part.
     last_end: *const u32,
 }
 
@@ -59,7 +57,6 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
     let mut arguments = Arguments {
         patches: first.as_ptr(),
         patches_end: first_end,
-        odd: 0,
         bias: bias.as_ptr(),
         bias_end: bias.as_ptr().wrapping_add(bias.len()),
         multipliers: requant.multipliers.as_ptr(),
@@ -79,7 +76,7 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
     // are whole rows of GROUP · C / 4 words, R in all, `first` not empty; a turn of the inner loop takes GROUP = 20
     // words, so both ends are met exactly, and per filter there are R · C / 4 turns of three words of weights each,
     // at most `weights.len()` in all. `bias` has F words and `multipliers` at least F, read once each, moving on by
-    // one. Output bytes are `p · pitch + o` with p < count ≤ 8 and o < F ≤ pitch: all inside `out`, by its length. Words
+    // one. Output bytes are `p · pitch + o` with p < count, which is 1 to 8, and o < F ≤ pitch: all inside `out`, by its length. Words
     // are aligned, being of type u32 and i32. r6 and r7, which the compiler keeps for itself, are saved on the stack;
     // sp is back where it was at the end; all other registers that change are declared. `requantize_all` gets sums that were
     // pushed, on a stack aligned to 8 bytes, and what it may change is pushed too, loaded again after it, or not needed.
@@ -91,11 +88,11 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
             // One filter. All accumulators start at its bias.
             "2:",
             "ldr lr, [sp, #4]",
-            "ldr r3, [lr, #12]",
+            "ldr r3, [lr, #8]",
             "ldr r1, [lr]",
             "ldr r2, [lr, #4]",
             "ldr r4, [r3], #4",
-            "str r3, [lr, #12]",
+            "str r3, [lr, #8]",
             "str r2, [sp]",
             "mov r5, r4",
             "mov r6, r4",
@@ -188,21 +185,21 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
             // The ring's rows before the first, if there are any.
             "mov r2, lr",
             "ldr lr, [sp, #4]",
-            "ldr r3, [lr, #48]",
+            "ldr r3, [lr, #44]",
             "cmp r2, r3",
             "beq 4f",
-            "ldr r1, [lr, #44]",
+            "ldr r1, [lr, #40]",
             "str r3, [sp]",
             "b.w 3b",
             "4:",
             // Back to i8.
-            "ldr r12, [lr, #20]",
-            "ldr r2, [lr, #24]",
+            "ldr r12, [lr, #16]",
+            "ldr r2, [lr, #20]",
             "ldr r3, [r12], #4",
-            "str r12, [lr, #20]",
+            "str r12, [lr, #16]",
             "cmp r2, #0",
             "bne 9f",
-            "ldr r2, [lr, #28]",
+            "ldr r2, [lr, #24]",
             "smmlar r4, r4, r3, r2",
             "smmlar r5, r5, r3, r2",
             "smmlar r6, r6, r3, r2",
@@ -220,11 +217,11 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
             "ssat r10, #8, r10",
             "ssat r11, #8, r11",
             "8:",
-            "ldr r1, [lr, #32]",
-            "ldr r2, [lr, #36]",
-            "ldr r3, [lr, #40]",
+            "ldr r1, [lr, #28]",
+            "ldr r2, [lr, #32]",
+            "ldr r3, [lr, #36]",
             "add r12, r1, #1",
-            "str r12, [lr, #32]",
+            "str r12, [lr, #28]",
             // From the last position to the first.
             "tbb [pc, r3]",
             "5:",
@@ -249,17 +246,18 @@ pub(super) fn run(layer: &Rows<'_>, first: &[u32], second: &[u32], out: &mut [i8
             "strb r5, [r1]",
             "61:",
             "strb r4, [r1, r2]",
-            "ldr r2, [lr, #12]",
-            "ldr r3, [lr, #16]",
+            "ldr r2, [lr, #8]",
+            "ldr r3, [lr, #12]",
             "cmp r2, r3",
             "bne.w 2b",
             "b 13f",
             // Shift, or a narrower range.
             "9:",
+            // r1 for the alignment.
             "push {{r0, r1, r4, r5, r6, r7, r8, r9, r10, r11}}",
             "add r0, sp, #8",
             "mov r2, r3",
-            "ldr r3, [lr, #24]",
+            "ldr r3, [lr, #20]",
             "movs r1, #8",
             "bl {requantize}",
             "pop {{r0, r1, r4, r5, r6, r7, r8, r9, r10, r11}}",

@@ -96,7 +96,7 @@ pub(super) struct Arguments<'a> {
     weights: *const i32,
     /// 36: 1 if the way back to `i8` is not [`is_plain`].
     rare: usize,
-    /// 40: That way.
+    /// 40: Way back to `i8`.
     requant: &'a Requant<'a>,
     /// 44: Zero point.
     zero_point: i32,
