@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use crate::data::{self, Samples};
+use crate::data;
 use crate::diag::{Diag, Result};
-use crate::exec::Batch;
-use crate::finetune::{Done, Options, logits, soft_cross_entropy, tune};
-use crate::ir::{Graph, Shape};
+use crate::finetune::{Options, logits, tune};
+use crate::ir::Graph;
 use crate::pipeline::calibration::of_classes;
 use crate::pipeline::cutter::thinned;
+use crate::pipeline::held_out::{Judged, better, certain, judge, look, words};
 use crate::pipeline::lesson::{Lesson, lesson};
 use crate::pipeline::readout::with_head;
 use crate::pipeline::route::{Cut, Start};
 use crate::pipeline::{HeadScale, Progress, Source, joint, score};
-use crate::report::{Finetune, HeldOut};
+use crate::report::Finetune;
 
 /// Largest learning rate of the cosine. See `docs/finetune.md` for the measurement.
 const RATE: f64 = 0.05;
@@ -115,7 +115,7 @@ impl Wanted {
 struct Base {
     graph: Graph,
     /// How it does on held-out samples, which training has to beat.
-    judged: HeldOut,
+    judged: Judged,
     /// Whether it has a last layer of all components that was better than theirs.
     learned: bool,
 }
@@ -159,7 +159,7 @@ pub fn finetune(
 
     let judge = |graph: &Graph| judge(graph, source, &held_out, &truth);
     let before = judge(&start)?;
-    let mut base = Base { graph: start, judged: before, learned: false };
+    let mut base = Base { graph: start, judged: before.clone(), learned: false };
     // What is left where training does not help.
     let mut untrained = fitted_to_more.then(|| base.graph.clone());
     if let Some(merged) = joint::merged(source, &base.graph)? {
@@ -169,7 +169,7 @@ pub fn finetune(
             let right: Vec<usize> = some.iter().map(|&i| right[i]).collect();
             let learned = with_head(&base.graph, contract, &samples.select(&some), &right, classes.len())?;
             let found = judge(&learned)?;
-            progress.note(&format!("one last layer for all components: {}", held_out_words(&found, &before)));
+            progress.note(&format!("one last layer for all components: {}", words(&found, &before)));
             if better(&found, &before) {
                 untrained = Some(learned.clone());
                 base = Base { graph: learned, judged: found, learned: true };
@@ -196,7 +196,7 @@ pub fn finetune(
         match trained {
             Ok(trained) => {
                 let now = judge(&trained)?;
-                after = Some(now);
+                after = Some(now.all);
                 if better(&now, &base.judged) {
                     (cut.graph, kept) = (trained, true);
                     break;
@@ -210,10 +210,10 @@ pub fn finetune(
         if let Some(untrained) = untrained {
             cut.graph = untrained;
         }
-        progress.note("fine-tuning did not help on held-out samples: its result is dropped");
+        progress.note("fine-tuning did not help on held-out samples beyond chance: its result is dropped");
         if base.learned {
             progress.note("the last layer of all components, fitted before, stays");
-            (kept, after) = (true, Some(base.judged));
+            (kept, after) = (true, Some(base.judged.all));
         }
     }
     Ok(Some(Finetune {
@@ -221,59 +221,9 @@ pub fn finetune(
         samples: samples.len(),
         distill: wanted.distill,
         kept,
-        held_out_before: before,
+        held_out_before: before.all,
         held_out_after: after,
     }))
-}
-
-/// An early number, for the user to watch.
-fn look(done: Done, rate: f64, now: &HeldOut, before: &HeldOut) -> String {
-    format!(
-        "fine-tune: {:.2} epochs at rate {rate}, loss {:.3}; {}",
-        done.epochs,
-        done.loss,
-        held_out_words(now, before)
-    )
-}
-
-fn held_out_words(now: &HeldOut, before: &HeldOut) -> String {
-    format!(
-        "held out {:.2} %, loss {:.3} (before {:.2} %, {:.3})",
-        now.accuracy * 100.0,
-        now.cross_entropy,
-        before.accuracy * 100.0,
-        before.cross_entropy
-    )
-}
-
-/// Standard errors of the held-out accuracy that a trained network may be below, if its loss is lower.
-const CHANCE: f64 = 0.5;
-
-/// Less loss, and no fewer right answers than chance explains: every sample tells of the loss, but only the few whose answer
-/// turns of accuracy. Not-a-number is not better.
-pub(super) fn better(after: &HeldOut, before: &HeldOut) -> bool {
-    let error = (before.accuracy * (1.0 - before.accuracy) / before.samples.max(1) as f64).sqrt();
-    after.cross_entropy < before.cross_entropy && after.accuracy >= before.accuracy - CHANCE * error
-}
-
-pub(super) fn judge(graph: &Graph, source: &Source, held_out: &Samples, truth: &[usize]) -> Result<HeldOut> {
-    let all: Vec<usize> = (0..held_out.len()).collect();
-    let rows = logits(graph, &source.case.input, held_out, &all, source.device)?;
-    let (mut loss, mut correct) = (0.0, 0);
-    for (row, &k) in rows.into_iter().zip(truth) {
-        let classes = row.len();
-        let scores = Batch::new(Shape::vector(classes), 1, row)?;
-        let one = soft_cross_entropy(&scores, &[&certain(k, classes)]);
-        loss += one.sum;
-        correct += one.correct;
-    }
-    let n = held_out.len();
-    Ok(HeldOut { samples: n, accuracy: correct as f64 / n.max(1) as f64, cross_entropy: loss / n.max(1) as f64 })
-}
-
-/// All probability on class `k` of `classes`.
-fn certain(k: usize, classes: usize) -> Vec<f32> {
-    (0..classes).map(|c| if c == k { 1.0 } else { 0.0 }).collect()
 }
 
 /// The mean of two rows of probabilities.

@@ -20,6 +20,7 @@ mod emit;
 pub(crate) mod finetune;
 mod firmware;
 mod flash;
+mod held_out;
 mod inspect;
 mod joint;
 mod judge;

@@ -10,7 +10,8 @@ use crate::finetune::{Options, train};
 use crate::ir::op::{Affine, Op};
 use crate::ir::{Graph, NodeId};
 use crate::pipeline::calibration::of_classes;
-use crate::pipeline::finetune::{Wanted, better, judge};
+use crate::pipeline::finetune::Wanted;
+use crate::pipeline::held_out::judge;
 use crate::pipeline::lesson::{Lesson, lesson};
 use crate::pipeline::{Source, score};
 
@@ -40,8 +41,8 @@ pub(crate) fn from_scratch(source: &Source, classes: &[usize], small: &Graph, wa
             Err(diag) if diag.code == "finetune/diverged" => continue,
             Err(diag) => return Err(diag),
         };
-        let now = judge(&trained, source, &held_out, &truth)?;
-        if best.as_ref().is_none_or(|(before, _)| better(&now, before)) {
+        let now = judge(&trained, source, &held_out, &truth)?.all.cross_entropy;
+        if best.as_ref().is_none_or(|(before, _)| now < *before) {
             best = Some((now, trained));
         }
     }
