@@ -7,7 +7,8 @@ use super::super::requant::Requant;
 /// Whether they are all it takes: no shift, and the whole range of `i8`.
 #[inline(always)]
 pub fn is_plain(requant: &Requant<'_>) -> bool {
-    requant.shift & 31 == 0 && requant.max.wrapping_sub(requant.min) == 255
+    let shift = requant.shift & 31;
+    shift == 0 && requant.max.wrapping_sub(requant.min) == 255
 }
 
 /// `asm!` with a call of [`requantize_all`], which may change what the C ABI lets a function change: besides the integer
