@@ -57,7 +57,7 @@ const NEARLY: u128 = 100;
 /// Where little flash is wanted, instructions may be so many times those of the fastest kernels.
 const SLOWER: u64 = 2;
 
-/// Where memory matters as much, a part of so many of all instructions is given for less flash.
+/// Where memory matters as much as speed, one part in so many of the instructions may go for less flash.
 const WORTH: u64 = 1000;
 
 /// What a kernel counts for that was never measured on the core, where no other was either: more than any network that was.
@@ -89,7 +89,7 @@ pub(super) struct Choice {
     optimize: Optimize,
     /// What a byte of flash and an instruction weigh, where little flash is wanted.
     scale: [u128; 2],
-    /// Instructions that are as good as fewer, where flash is wanted as well and the limits allow it.
+    /// Fewer instructions than these are worth nothing, where little flash is wanted as well.
     most: u64,
     /// A choice to start from besides others.
     start: Option<Vec<usize>>,

@@ -3,7 +3,7 @@
 pub mod execute;
 pub mod shadow;
 
-use fratc::plan::{Optimize, Options as PlanOptions, Plan, code_bytes, estimate, plan, plan_as, plan_for};
+use fratc::plan::{Kernel, Optimize, Options as PlanOptions, Plan, code_bytes, estimate, plan, plan_as, plan_for};
 use fratc::qir::pass::{Options, simplify};
 use fratc::qir::{Layer, Program, TensorId};
 use fratc::sim;
@@ -126,6 +126,8 @@ fn code_of_resnet8_stays_below_its_bars() {
         let plan = plan_as(&program, &target, &PlanOptions { optimize, ..PlanOptions::default() }).expect("plans");
         let code = code_bytes(&program, &plan, &target);
         assert!(code <= most, "{}: {code} bytes, at most {most}", optimize.name());
+        let last = plan.steps.last().expect("steps").kernel;
+        assert!(optimize != Optimize::Balanced || last == Kernel::DspConv, "{last:?}");
     }
 }
 
