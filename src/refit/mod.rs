@@ -31,6 +31,7 @@
 
 mod bf16;
 mod independent;
+mod layer_rows;
 mod moments;
 mod on_device;
 mod patches;

@@ -1,24 +1,15 @@
 //! The linear system of one step of the joint fit: derivatives of the scores with respect to all weights.
 //!
-//! A row is one sample and one contrast between its likeliest classes; a column is one weight. A convolution's rows are
-//! held as they are, to 8 bits of mantissa; a dense layer's are outer products of the gradient of its result and its input, of
-//! which the two factors are held. `J·S·Jᵀ` is never formed: Lanczos' method needs its products with vectors only, and one small space
-//! serves the systems of all ridges.
+//! A row is one sample and one contrast between its likeliest classes; a column is one weight ([`LayerRows`]). `J·S·Jᵀ` is never
+//! formed: Lanczos' method needs its products with vectors only, and one small space serves the systems of all ridges.
 
 use std::ops::Range;
 
-use half::bf16;
-use rayon::prelude::*;
-
 use crate::diag::Result;
-use crate::exec::{Batch, CHUNK, Matrix, Network, Want, for_chunks, matmul, node_params};
-use crate::exec::{Cholesky, dot};
+use crate::exec::{Batch, CHUNK, Cholesky, Network, Want, dot, for_chunks};
 use crate::ir::op::Op;
 use crate::ir::{Graph, NodeId};
-use crate::refit::bf16::{ROWS, add_rows, products, wide};
-
-/// Rows of one tile of a sum: fixed, so that sums do not depend on the thread count.
-const TILE: usize = 64;
+use crate::refit::layer_rows::{LayerRows, Part};
 
 /// Derivatives held at once at most (480 MB), unless the samples themselves, seen as they are, have more; what does not fit is
 /// left out evenly.
@@ -35,24 +26,6 @@ const KRYLOV: usize = 48;
 
 /// A new dimension shorter than this share of what is missing, or of a row's square, is rounding noise.
 const LEAST: f64 = 1e-9;
-
-/// One layer's rows.
-struct LayerRows {
-    node: NodeId,
-    /// Mean square of the layer's weights: how far they may move.
-    scale: f64,
-    held: Held,
-}
-
-enum Held {
-    /// `[rows, weights and biases]`.
-    Whole { values: Vec<bf16>, params: usize },
-    /// Gradients of the result `[rows, outputs]` and inputs with a one behind `[samples, inputs + 1]`.
-    Factors { gradients: Vec<f32>, outputs: usize, inputs: Vec<f32>, width: usize },
-}
-
-/// What one chunk of samples adds to a layer: whole rows, or gradients and inputs.
-type Part = (Vec<f32>, Vec<f32>);
 
 /// Rows of a network on some samples, and their products.
 pub(super) struct Tangent {
@@ -96,9 +69,7 @@ impl Tangent {
         let contrasts = aims.first().map_or(0, |aim| aim.contrasts.len());
         let mut layers: Vec<LayerRows> = layers.iter().filter_map(|&id| LayerRows::new(graph, id)).collect();
         for layer in &mut layers {
-            if let Held::Whole { values, params } = &mut layer.held {
-                values.reserve_exact(aims.len() * contrasts * *params);
-            }
+            layer.reserve(aims.len() * contrasts);
         }
         let mut missing = Vec::new();
         for start in (0..aims.len()).step_by(WAVE) {
@@ -109,14 +80,8 @@ impl Tangent {
             })?;
             for (parts, lacks) in chunks {
                 missing.extend(lacks);
-                for (layer, (rows, seen)) in layers.iter_mut().zip(parts) {
-                    match &mut layer.held {
-                        Held::Whole { values, .. } => values.extend(rows.into_iter().map(bf16::from_f32)),
-                        Held::Factors { gradients, inputs, .. } => {
-                            gradients.extend(rows);
-                            inputs.extend(seen);
-                        }
-                    }
+                for (layer, part) in layers.iter_mut().zip(parts) {
+                    layer.extend(part);
                 }
             }
         }
@@ -190,110 +155,11 @@ impl Tangent {
         }
         let mut next = graph.clone();
         for layer in &self.layers {
-            let change = layer.combined(&alpha, self.contrasts)?;
-            let root = layer.scale.sqrt();
-            let (weight, bias) = match &mut next.nodes[layer.node.index()].op {
-                Op::Conv(conv) => (&mut conv.weight, &mut conv.bias),
-                Op::Dense(dense) => (&mut dense.weight, &mut dense.bias),
-                _ => continue,
-            };
-            for (value, change) in weight.iter_mut().chain(bias.iter_mut()).zip(change) {
-                *value = (f64::from(*value) + root * change) as f32;
-                if !value.is_finite() {
-                    return Ok(None);
-                }
+            if !layer.step(&mut next, &alpha, self.contrasts)? {
+                return Ok(None);
             }
         }
         Ok(Some(next))
-    }
-}
-
-impl LayerRows {
-    fn new(graph: &Graph, id: NodeId) -> Option<Self> {
-        let op = &graph.node(id).op;
-        let (weight, held) = match op {
-            Op::Conv(conv) => (&conv.weight, Held::Whole { values: Vec::new(), params: op.params() }),
-            Op::Dense(dense) => {
-                let (outputs, width) = (dense.out_features, dense.in_features + 1);
-                (&dense.weight, Held::Factors { gradients: Vec::new(), outputs, inputs: Vec::new(), width })
-            }
-            _ => return None,
-        };
-        let squares: f64 = weight.iter().map(|&w| f64::from(w) * f64::from(w)).sum();
-        Some(Self { node: id, scale: squares / weight.len().max(1) as f64, held })
-    }
-
-    /// Sum of the squares of its rows.
-    fn squares(&self) -> f64 {
-        let square = |row: &[f32]| row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
-        match &self.held {
-            Held::Whole { values, .. } => values.iter().map(|&v| wide(v) * wide(v)).sum(),
-            Held::Factors { gradients, outputs, inputs, width } => {
-                let per_sample = gradients.len() / outputs / (inputs.len() / width).max(1);
-                let seen = |r: usize| square(&inputs[r / per_sample.max(1) * width..][..*width]);
-                gradients.chunks_exact(*outputs).enumerate().map(|(r, row)| square(row) * seen(r)).sum()
-            }
-        }
-    }
-
-    /// `√S·Jᵀ·v`: a direction of weights, then of biases.
-    fn combined(&self, v: &[f64], contrasts: usize) -> Result<Vec<f64>> {
-        match &self.held {
-            Held::Whole { values, params } => {
-                let parts: Vec<Vec<f64>> = values
-                    .par_chunks(TILE * params)
-                    .zip(v.par_chunks(TILE))
-                    .map(|(rows, v)| {
-                        let mut sum = vec![0.0; *params];
-                        for (rows, v) in rows.chunks(ROWS * params).zip(v.chunks(ROWS)) {
-                            add_rows(&mut sum, rows, v);
-                        }
-                        sum
-                    })
-                    .collect();
-                let mut sum = vec![0.0; *params];
-                for part in parts {
-                    sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
-                }
-                Ok(sum)
-            }
-            Held::Factors { gradients, outputs, inputs, width } => {
-                let samples = inputs.len() / width;
-                let mut mixed = vec![0.0_f32; samples * outputs];
-                for (r, (row, &a)) in gradients.chunks_exact(*outputs).zip(v).enumerate() {
-                    let to = &mut mixed[r / contrasts * outputs..][..*outputs];
-                    to.iter_mut().zip(row).for_each(|(m, &g)| *m += a as f32 * g);
-                }
-                let mixed = Matrix::new(mixed, samples, *outputs)?;
-                let change = matmul(&mixed.t(), &Matrix::new(inputs.clone(), samples, *width)?)?.into_vec();
-                let features = width - 1;
-                let weight = change.chunks_exact(*width).flat_map(|row| &row[..features]);
-                let bias = change.chunks_exact(*width).map(|row| &row[features]);
-                Ok(weight.chain(bias).map(|&v| f64::from(v)).collect())
-            }
-        }
-    }
-
-    /// `J·√S·u` for a direction `u` of weights, then of biases.
-    fn along(&self, u: &[f64], contrasts: usize) -> Result<Vec<f64>> {
-        match &self.held {
-            Held::Whole { values, params } => {
-                Ok(values.par_chunks(ROWS * params).flat_map_iter(|rows| products(rows, u)).collect())
-            }
-            Held::Factors { gradients, outputs, inputs, width } => {
-                let (samples, features) = (inputs.len() / width, width - 1);
-                let (weight, bias) = u.split_at(features * outputs);
-                let columns = weight.chunks_exact(features).zip(bias);
-                let rows = columns.flat_map(|(w, b)| w.iter().chain([b]).map(|&v| v as f32)).collect();
-                let direction = Matrix::new(rows, *outputs, *width)?;
-                let moved = matmul(&Matrix::new(inputs.clone(), samples, *width)?, &direction.t())?.into_vec();
-                let product = |(r, row): (usize, &[f32])| {
-                    let moved = &moved[r / contrasts * outputs..][..*outputs];
-                    row.iter().zip(moved).map(|(&g, &m)| f64::from(g) * f64::from(m)).sum()
-                };
-                Ok(gradients.chunks_exact(*outputs).enumerate().map(product).collect())
-            }
-        }
     }
 }
 
@@ -321,36 +187,6 @@ fn chunk(
         let want = Want { activations: true, ..Want::default() };
         gradients.push(network.backward(&acts, &[(graph.logits(), seed)], want)?);
     }
-    let part = |layer: &LayerRows| {
-        let node = graph.node(layer.node);
-        let input = acts.get(node.inputs[0]);
-        let root = layer.scale.sqrt() as f32;
-        let (mut rows, mut seen) = (Vec::new(), Vec::new());
-        for s in 0..aims.len() {
-            let x = one(input, s);
-            for grads in &gradients {
-                let dy = grads.node(layer.node).map(|g| one(g, s));
-                match (&layer.held, dy) {
-                    (Held::Factors { outputs: width, .. } | Held::Whole { params: width, .. }, None) => {
-                        rows.extend(std::iter::repeat_n(0.0, *width));
-                    }
-                    (Held::Factors { .. }, Some(dy)) => rows.extend(dy.data.iter().map(|v| v * root)),
-                    (Held::Whole { .. }, Some(dy)) => {
-                        let grad = node_params(node, &[&x], &dy)?.expect("convolutions have parameters");
-                        rows.extend(grad.weight.iter().chain(&grad.bias).map(|v| v * root));
-                    }
-                }
-            }
-            if matches!(layer.held, Held::Factors { .. }) {
-                seen.extend(x.data.iter().copied().chain([1.0]));
-            }
-        }
-        Ok((rows, seen))
-    };
-    Ok((layers.iter().map(part).collect::<Result<_>>()?, missing))
-}
-
-/// Sample `s` of a batch, alone.
-fn one(batch: &Batch<f32>, s: usize) -> Batch<f32> {
-    Batch { shape: batch.shape, n: 1, data: batch.sample(s) }
+    let parts = layers.iter().map(|layer| layer.part(graph, &acts, &gradients)).collect::<Result<_>>()?;
+    Ok((parts, missing))
 }
