@@ -12,6 +12,7 @@
 mod amount;
 mod case;
 mod case_file;
+mod case_options;
 mod classes;
 mod contract;
 mod file;
@@ -28,7 +29,7 @@ mod source;
 
 pub use amount::Amount;
 pub use case::Case;
-pub use case_file::BuildOptions;
+pub use case_options::BuildOptions;
 pub use classes::resolve_classes;
 pub use contract::{InputContract, InputKind};
 pub use folder::{FolderPart, Part, check_folder, class_folders, unlabelled_images};
