@@ -137,10 +137,9 @@ pub fn finetune(
     }
     progress.stage("fine-tune");
     let contract = &source.case.input;
-    let Start { graph: start, lesson: known } =
-        cut.start.take().unwrap_or_else(|| Start { graph: cut.graph.clone(), lesson: None });
-    // Where the fit has seen training samples, it is the better network also if training does not help.
-    let fitted_to_more = known.as_ref().is_some_and(|lesson| lesson.apart);
+    let start = cut.start.take().unwrap_or_else(|| Start { graph: cut.graph.clone(), samples: 0, lesson: None });
+    let saw_more = start.saw_more();
+    let Start { graph: start, lesson: known, .. } = start;
     let Lesson { samples, labelled, held_out, .. } = match known {
         Some(lesson) => lesson,
         None => lesson(source, classes, wanted)?,
@@ -161,7 +160,7 @@ pub fn finetune(
     let before = judge(&start)?;
     let mut base = Base { graph: start, judged: before.clone(), learned: false };
     // What is left where training does not help.
-    let mut untrained = fitted_to_more.then(|| base.graph.clone());
+    let mut untrained = saw_more.then(|| base.graph.clone());
     if let Some(merged) = joint::merged(source, &base.graph)? {
         base.graph = merged;
         if labelled {

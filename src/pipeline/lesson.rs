@@ -78,7 +78,8 @@ pub(crate) fn start(cutter: &Cutter<'_>, route: &Route, wanted: &Wanted) -> Resu
     let all: Vec<usize> = (0..lesson.samples.len()).collect();
     let more = lesson.apart.then(|| lesson.samples.select(&thinned(&all, FITTED)));
     let fit = split(source.calibration()?, classes).fit;
-    Ok(Start { graph: cutter.finished_with(route, &fit, more.as_ref())?, lesson: Some(lesson) })
+    let graph = cutter.finished_with(route, &fit, more.as_ref())?;
+    Ok(Start { graph, samples: fit.len() + more.map_or(0, |more| more.len()), lesson: Some(lesson) })
 }
 
 /// Training samples that a network which is not trained is fitted to besides calibration samples; none unless asked for.

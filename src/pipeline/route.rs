@@ -181,8 +181,18 @@ pub struct Cut {
 pub struct Start {
     /// The network.
     pub graph: Graph,
+    /// Samples that it was fitted to.
+    pub(crate) samples: usize,
     /// What it is to learn from, where that is known already: the fit has seen some of it.
     pub(crate) lesson: Option<Lesson>,
+}
+
+impl Start {
+    /// Whether the fit has seen training samples besides calibration samples: then this is the better network also where
+    /// training does not help.
+    pub(crate) fn saw_more(&self) -> bool {
+        self.lesson.as_ref().is_some_and(|lesson| lesson.apart)
+    }
 }
 
 /// Cuts the routes of `classes` (indices into the source's) out of `source`.
@@ -213,13 +223,17 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
     };
     progress.stage("assemble and refit");
     let route = cutter.route(&widths)?;
-    let calibration = source.calibration()?;
-    let fit = calibration::of_classes(calibration, classes);
-    let more = lesson::refitted(&cutter, &options.finetune)?;
-    let graph = cutter.finished_with(&route, &fit, more.as_ref())?;
     let start = options.finetune.any().then(|| lesson::start(&cutter, &route, &options.finetune)).transpose()?;
+    let (graph, samples) = match &start {
+        Some(start) if start.saw_more() => (start.graph.clone(), start.samples),
+        _ => {
+            let fit = calibration::of_classes(source.calibration()?, classes);
+            let more = lesson::refitted(&cutter, &options.finetune)?;
+            (cutter.finished_with(&route, &fit, more.as_ref())?, fit.len() + more.map_or(0, |more| more.len()))
+        }
+    };
     let channels = channels(source, &route);
-    let samples = if options.refit { fit.len() + more.map_or(0, |more| more.len()) } else { 0 };
+    let samples = if options.refit { samples } else { 0 };
     let record = report::Route { ties: route.ties, refit_samples: samples, ..record };
     let mut cut = Cut { graph, start, route: record, channels, method: Some(relevance.method.clone()) };
     joint::rescale_cut(source, &mut cut)?;

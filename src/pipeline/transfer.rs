@@ -66,7 +66,7 @@ pub fn transfer(
     let fit = split(&calibration, &all).fit;
     let headless = cut.graph.clone();
     let on = |indices: &[usize]| fitted(&headless, &source, &calibration.select(indices), classes);
-    let start = || -> Result<Start> { Ok(Start { graph: on(&fit)?, lesson: None }) };
+    let start = || -> Result<Start> { Ok(Start { graph: on(&fit)?, samples: fit.len(), lesson: None }) };
     cut.start = wanted.finetune.any().then(start).transpose()?;
     cut.graph = on(&of_classes(&calibration, &all))?;
     target.graph = cut.graph.clone();

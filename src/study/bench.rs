@@ -288,9 +288,10 @@ impl Graphs<'_> {
             Weights::Refit => Ok((self.refitted()?, None)),
             Weights::Epoch | Weights::Distill => {
                 let wanted = training(weights == Weights::Distill)?;
+                let start = lesson::start(self.cutter, &route, &wanted)?;
                 let mut cut = Cut {
-                    graph: self.refitted()?,
-                    start: Some(lesson::start(self.cutter, &route, &wanted)?),
+                    graph: if start.saw_more() { start.graph.clone() } else { self.refitted()? },
+                    start: Some(start),
                     route: report::Route::of(self.cutter.share(self.widths), "study"),
                     channels: BTreeMap::new(),
                     method: None,
