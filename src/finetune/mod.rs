@@ -6,8 +6,9 @@
 //!
 //! `loss` measures how wrong scores are, `sgd` takes one step, `schedule` says how long it is, `train` goes
 //! through the samples of a data set, `tune` toward probabilities, such as a teacher's, with gradients that
-//! `precondition` has taken the shape of the inputs out of.
+//! `precondition` has taken the shape of the inputs out of and the weights that `average` takes the mean of.
 
+mod average;
 mod loss;
 mod precondition;
 mod schedule;

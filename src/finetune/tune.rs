@@ -9,6 +9,7 @@ use crate::data::{InputContract, Samples};
 use crate::device::{self, Place};
 use crate::diag::{Diag, Result};
 use crate::exec::Batch;
+use crate::finetune::average::Average;
 use crate::finetune::precondition::Preconditioner;
 use crate::finetune::sgd::{Sgd, input};
 use crate::finetune::train::shuffled;
@@ -17,6 +18,9 @@ use crate::ir::Graph;
 
 /// Largest relative change of a layer's weights by one gradient.
 const TRUST: f64 = 1e-3;
+
+/// The weights of the last one of so many parts of the steps are averaged.
+const AVERAGED: usize = 2;
 
 /// How far training is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,7 +34,8 @@ pub struct Done {
 /// Trains `graph` on `samples` toward one row of class probabilities each, in the order of the graph's outputs:
 /// certain rows for labels, a teacher's for distillation. The samples' own labels are not read.
 ///
-/// The layers named `fixed` stay as they are. `look` sees the network after every quarter of the first epoch and after every epoch.
+/// The layers named `fixed` stay as they are. The result has the mean of the weights over the second half of the steps.
+/// `look` sees what the result would be after every quarter of the first epoch and after every epoch.
 pub fn tune(
     graph: &Graph,
     contract: &InputContract,
@@ -55,25 +60,32 @@ pub fn tune(
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let batch = options.batch.max(1);
     let per_epoch = samples.len().div_ceil(batch);
+    let steps = options.epochs * per_epoch;
+    let mut average = Average::default();
     let (mut sum, mut met) = (0.0, 0);
     for number in 0..options.epochs {
         sgd.precondition(Preconditioner::new(&graph, contract, samples)?);
         let order = shuffled(samples.len(), &mut rng);
         for (i, indices) in order.chunks(batch).enumerate() {
-            let rate = cosine(options.rate, number * per_epoch + i, options.epochs * per_epoch);
+            let step = number * per_epoch + i;
+            let rate = cosine(options.rate, step, steps);
             sum += sgd.step_by(&mut graph, contract, samples, indices, rate, &loss)?.0;
+            if (steps - step) * AVERAGED <= steps {
+                average.add(&graph);
+            }
             met += indices.len();
             let done = i + 1;
             let quarter = number == 0 && done * 4 / per_epoch > i * 4 / per_epoch;
             if quarter || done == per_epoch {
                 let epochs = number as f64 + done as f64 / per_epoch as f64;
-                look(Done { epochs, loss: sum / met.max(1) as f64 }, &graph)?;
+                look(Done { epochs, loss: sum / met.max(1) as f64 }, &average.of(&graph))?;
                 (sum, met) = (0.0, 0);
             }
         }
     }
-    graph.verify()?;
-    Ok(graph)
+    let averaged = average.of(&graph);
+    averaged.verify()?;
+    Ok(averaged)
 }
 
 /// The graph's logits for `samples[indices]`, before any softmax at its end, one row a sample; run at `place`.

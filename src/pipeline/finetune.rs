@@ -16,7 +16,7 @@ use crate::pipeline::{HeadScale, Progress, Source, joint, score};
 use crate::report::Finetune;
 
 /// Largest learning rate of the cosine. See `docs/finetune.md` for the measurement.
-const RATE: f64 = 0.05;
+const RATE: f64 = 0.1;
 
 /// What the rate is divided by for a second try, if the first does not help.
 const SECOND_TRY: f64 = 8.0;
