@@ -19,7 +19,7 @@ use crate::ir::Graph;
 /// Largest relative change of a layer's weights by one gradient.
 const TRUST: f64 = 1e-3;
 
-/// The weights of the last one of so many parts of the steps are averaged.
+/// Weights are averaged over the last of so many equal parts of the steps.
 const AVERAGED: usize = 2;
 
 /// How far training is.
@@ -97,4 +97,49 @@ pub fn logits(
     place: Place,
 ) -> Result<Vec<Vec<f32>>> {
     device::rows(graph, place, indices.len(), true, |range| input(graph, contract, samples, &indices[range]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::InputKind;
+    use crate::ir::op::{Dense, Op};
+    use crate::ir::{NodeId, Shape};
+
+    #[test]
+    fn the_result_is_the_mean_of_the_second_half() {
+        let mut graph = Graph::new("x", Shape::vector(2));
+        let dense = Dense { in_features: 2, out_features: 2, weight: vec![0.5, -0.3, 0.2, 0.4], bias: vec![0.0, 0.1] };
+        let dense = graph.push("dense", Op::Dense(dense), &[NodeId(0)]).expect("fits");
+        let contract = InputContract::new(InputKind::U8, [1, 1, 2], 1.0 / 255.0);
+        let raw = (0..16_u8).map(|i| i.wrapping_mul(97)).collect();
+        let samples = Samples { shape: [1, 1, 2], kind: InputKind::U8, raw, labels: vec![0; 8] };
+        let targets: Vec<Vec<f32>> = (0..8).map(|i| if i % 2 == 0 { vec![1.0, 0.0] } else { vec![0.0, 1.0] }).collect();
+        let options = Options { batch: 2, ..Options::default() };
+        let weights = |graph: &Graph| match &graph.node(dense).op {
+            Op::Dense(dense) => dense.weight.clone(),
+            _ => unreachable!(),
+        };
+        let tuned =
+            tune(&graph, &contract, &samples, &targets, &options, &BTreeSet::new(), |_, _| Ok(())).expect("runs");
+
+        // The same four steps by hand.
+        let loss = |scores: &Batch<f32>, chunk: &[usize]| {
+            let rows: Vec<&[f32]> = chunk.iter().map(|&i| targets[i].as_slice()).collect();
+            soft_cross_entropy(scores, &rows)
+        };
+        let mut sgd = Sgd::new(&graph, options.momentum, options.decay, 0.0).within(TRUST);
+        sgd.precondition(Preconditioner::new(&graph, &contract, &samples).expect("runs"));
+        let order = shuffled(8, &mut ChaCha8Rng::seed_from_u64(options.seed));
+        let mut after = Vec::new();
+        for (step, indices) in order.chunks(2).enumerate() {
+            let rate = cosine(options.rate, step, 4);
+            sgd.step_by(&mut graph, &contract, &samples, indices, rate, &loss).expect("runs");
+            after.push(weights(&graph));
+        }
+        for (i, value) in weights(&tuned).into_iter().enumerate() {
+            assert!((value - f32::midpoint(after[2][i], after[3][i])).abs() < 1e-6, "{i}: {value} of {after:?}");
+        }
+        assert!(weights(&tuned).iter().zip(&after[3]).any(|(mean, last)| (mean - last).abs() > 1e-5), "{after:?}");
+    }
 }

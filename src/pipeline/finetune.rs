@@ -137,9 +137,11 @@ pub fn finetune(
     }
     progress.stage("fine-tune");
     let contract = &source.case.input;
-    let start = cut.start.take().unwrap_or_else(|| Start { graph: cut.graph.clone(), samples: 0, lesson: None });
-    let saw_more = start.saw_more();
-    let Start { graph: start, lesson: known, .. } = start;
+    let saw_more = cut.start.as_ref().is_some_and(Start::saw_more);
+    let (start, known) = match cut.start.take() {
+        Some(Start { graph, lesson, .. }) => (graph, lesson),
+        None => (cut.graph.clone(), None),
+    };
     let Lesson { samples, labelled, held_out, .. } = match known {
         Some(lesson) => lesson,
         None => lesson(source, classes, wanted)?,

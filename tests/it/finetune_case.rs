@@ -138,8 +138,10 @@ fn an_epoch_helps_a_small_cut() {
     let fixture = Fixture::new();
     let (plain, none) = fixture.assemble(FinetuneOptions::default());
     assert!(none.is_none());
-    let (tuned, report) = fixture.assemble(epochs(1));
-    let report = report.expect("fine-tuning was asked for");
+    let (tuned, summary) = fixture.assembled(epochs(1));
+    // 30 calibration samples of each class are not held out.
+    assert_eq!(summary.refit_samples, 3 * 30 + 432);
+    let report = summary.finetune.expect("fine-tuning was asked for");
     assert_helped(&report);
     assert_eq!((report.epochs, report.samples, report.held_out_before.samples), (1, 432, 78));
     assert!(on_test(&tuned) >= on_test(&plain), "{} after {}", on_test(&tuned), on_test(&plain));
