@@ -22,6 +22,8 @@ pub trait Lanes: Copy {
     fn vectors_mut<S: Simd>(x: &mut [Self]) -> &mut [Self::Vector<S>];
     /// a · b + c, rounded once where the processor can.
     fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    /// The sum of a vector's numbers.
+    fn sum<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
 }
 
 impl Lanes for f32 {
@@ -51,6 +53,11 @@ impl Lanes for f32 {
     fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
         simd.mul_add_e_f32s(a, b, c)
     }
+
+    #[inline(always)]
+    fn sum<S: Simd>(simd: S, a: S::f32s) -> Self {
+        simd.reduce_sum_f32s(a)
+    }
 }
 
 impl Lanes for f64 {
@@ -79,5 +86,10 @@ impl Lanes for f64 {
     #[inline(always)]
     fn mul_add<S: Simd>(simd: S, a: S::f64s, b: S::f64s, c: S::f64s) -> S::f64s {
         simd.mul_add_e_f64s(a, b, c)
+    }
+
+    #[inline(always)]
+    fn sum<S: Simd>(simd: S, a: S::f64s) -> Self {
+        simd.reduce_sum_f64s(a)
     }
 }

@@ -1,5 +1,6 @@
 //! Dense matrices and their product.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use gemm::Parallelism;
@@ -7,11 +8,15 @@ use gemm::Parallelism;
 use crate::diag::{Diag, Result};
 use crate::exec::Float;
 
+/// Rows of a symmetric product that are computed together, from the first column to the diagonal.
+const BAND: usize = 96;
+
 /// A row-major matrix, or a transposed view of one. Cloning and transposing share the data.
 #[derive(Debug, Clone)]
 pub struct Matrix<T> {
-    /// `rows · cols` values.
+    /// `rows · cols` values from `start` on.
     data: Arc<Vec<T>>,
+    start: usize,
     rows: usize,
     cols: usize,
     /// Whether the values are column-major.
@@ -26,14 +31,24 @@ impl<T: Float> Matrix<T> {
                 .expected(format!("{rows} x {cols}"), data.len())
                 .err();
         }
-        Ok(Self { data: Arc::new(data), rows, cols, transposed: false })
+        Ok(Self { data: Arc::new(data), start: 0, rows, cols, transposed: false })
     }
 
     /// The transposed view.
     #[must_use]
     pub fn t(&self) -> Self {
-        let Self { data, rows, cols, transposed } = self;
-        Self { data: Arc::clone(data), rows: *cols, cols: *rows, transposed: !transposed }
+        let Self { data, start, rows, cols, transposed } = self;
+        Self { data: Arc::clone(data), start: *start, rows: *cols, cols: *rows, transposed: !transposed }
+    }
+
+    /// Some of the rows of a row-major matrix.
+    fn band(&self, rows: Range<usize>) -> Self {
+        assert!(!self.transposed && rows.end <= self.rows, "rows of a row-major matrix");
+        Self { start: self.start + rows.start * self.cols, rows: rows.len(), ..self.clone() }
+    }
+
+    fn values(&self) -> &[T] {
+        &self.data[self.start..self.start + self.rows * self.cols]
     }
 
     /// `[rows, cols]`.
@@ -44,15 +59,16 @@ impl<T: Float> Matrix<T> {
     /// The values in row-major order; a transposed view is copied first.
     pub fn into_vec(self) -> Vec<T> {
         if self.transposed {
-            let at = |row: usize, col: usize| self.data[col * self.rows + row];
+            let values = self.values();
+            let at = |row: usize, col: usize| values[col * self.rows + row];
             return (0..self.rows).flat_map(|row| (0..self.cols).map(move |col| at(row, col))).collect();
         }
-        Arc::unwrap_or_clone(self.data)
+        if self.values().len() < self.data.len() { self.values().to_vec() } else { Arc::unwrap_or_clone(self.data) }
     }
 
     /// Lends the row-major values to `f`; a transposed view is copied first.
     pub fn read<R>(&self, f: impl FnOnce(&[T]) -> R) -> R {
-        if self.transposed { f(&self.clone().into_vec()) } else { f(&self.data) }
+        if self.transposed { f(&self.clone().into_vec()) } else { f(self.values()) }
     }
 
     /// How far apart the values of neighbouring columns and rows are.
@@ -69,10 +85,10 @@ pub fn matmul<T: Float>(a: &Matrix<T>, b: &Matrix<T>) -> Result<Matrix<T>> {
     }
     let mut data = vec![T::ZERO; m * n];
     let ([a_col, a_row], [b_col, b_row]) = (a.strides(), b.strides());
+    let (a_values, b_values) = (a.values(), b.values());
     // SAFETY: `gemm` reads `lhs[row · a_row + i · a_col]` for row < m and i < k, `rhs[i · b_row + col · b_col]` for
-    // i < k and col < n, and writes `dst[row · n + col]`. `Matrix::new` checked that the data of `a` and `b` hold
-    // rows · cols values, of which `strides` names each once for every row and column; `data` has m · n, and
-    // is borrowed by nothing else.
+    // i < k and col < n, and writes `dst[row · n + col]`. `values` are the rows · cols of `a` and `b`, of which `strides` names
+    // each once for every row and column; `data` has m · n, and is borrowed by nothing else.
     #[allow(unsafe_code, reason = "the matrix library has no safe door of its own")]
     unsafe {
         gemm::gemm(
@@ -83,10 +99,10 @@ pub fn matmul<T: Float>(a: &Matrix<T>, b: &Matrix<T>) -> Result<Matrix<T>> {
             1,
             n as isize,
             false,
-            a.data.as_ptr(),
+            a_values.as_ptr(),
             a_col,
             a_row,
-            b.data.as_ptr(),
+            b_values.as_ptr(),
             b_col,
             b_row,
             T::ZERO,
@@ -98,6 +114,22 @@ pub fn matmul<T: Float>(a: &Matrix<T>, b: &Matrix<T>) -> Result<Matrix<T>> {
         );
     }
     Matrix::new(data, m, n)
+}
+
+/// `x · xᵀ` of a row-major matrix in little more than half of the products, as it is symmetric.
+pub fn gram<T: Float>(x: &Matrix<T>) -> Result<Matrix<T>> {
+    let n = x.rows;
+    let mut data = vec![T::ZERO; n * n];
+    for first in (0..n).step_by(BAND) {
+        let end = n.min(first + BAND);
+        let band = matmul(&x.band(first..end), &x.band(0..end).t())?.into_vec();
+        for (row, values) in (first..end).zip(band.chunks_exact(end)) {
+            for (col, &value) in values[..=row].iter().enumerate() {
+                (data[row * n + col], data[col * n + row]) = (value, value);
+            }
+        }
+    }
+    Matrix::new(data, n, n)
 }
 
 #[cfg(test)]
@@ -126,6 +158,16 @@ mod tests {
                     assert_eq!(matmul(&a, &b).expect("fits").into_vec(), wanted, "{m} x {k} x {n}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_symmetric_product_is_that_with_the_transposed() {
+        for (rows, cols) in [(1, 1), (5, 3), (BAND, 7), (BAND + 1, 16), (3 * BAND + 40, 33)] {
+            let values = (0..rows * cols).map(|i| (i * 37 % 23) as f64 - 11.0).collect();
+            let x = Matrix::new(values, rows, cols).expect("fits");
+            let wanted = matmul(&x, &x.t()).expect("fits").into_vec();
+            assert_eq!(gram(&x).expect("fits").into_vec(), wanted, "{rows} x {cols}");
         }
     }
 

@@ -32,5 +32,5 @@ pub use chunks::{CHUNK, for_chunks};
 pub(crate) use im2col::gather;
 pub use im2col::im2col;
 pub use lanes::Lanes;
-pub use matrix::{Matrix, matmul};
+pub use matrix::{Matrix, gram, matmul};
 pub use network::{Activations, Network, node_params, run_node};

@@ -16,6 +16,9 @@ use crate::exec::Float;
 /// Rows of the result that are computed together.
 pub(super) const ROWS: usize = 8;
 
+/// As many or fewer rows are computed without the others.
+const LOW: usize = ROWS / 2;
+
 /// Results come in whole vectors: this many numbers behind the last may be read and written.
 pub(super) const SLACK: usize = 64;
 
@@ -52,6 +55,15 @@ impl<T: Float> Packed<T> {
     /// Rows of the block that begins at `first`.
     pub(super) fn height(&self, first: usize) -> usize {
         ROWS.min(self.rows - first)
+    }
+
+    /// Rows of a result that a block's product writes at most, zeros included.
+    pub(super) fn written(&self) -> usize {
+        match self.height(0) {
+            1 => 1,
+            2..=LOW => LOW,
+            _ => ROWS,
+        }
     }
 
     /// `length` results of the block's rows, row `r` from `result[r · pitch]` on; up to [`SLACK`] numbers behind each are
@@ -92,13 +104,16 @@ impl<T: Float> WithSimd for Product<'_, T> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let lanes = T::lanes::<S>();
         let mut at = 0;
+        while self.height == 1 && at < self.length {
+            at += lanes * self.single(simd, at, (self.length - at).div_ceil(lanes));
+        }
         while at < self.length {
             // Four are two and two: a single one leaves the processor waiting for its own sums.
             let vectors = match (self.length - at).div_ceil(lanes) {
                 4 => 2,
                 left => left.min(3),
             };
-            let low = self.height <= ROWS / 2;
+            let low = self.height <= LOW;
             match (vectors, low, S::REGISTER_COUNT >= 32) {
                 (3, false, true) => self.tile::<S, 8, 3>(simd, at, 0),
                 (2, false, true) => self.tile::<S, 8, 2>(simd, at, 0),
@@ -113,6 +128,29 @@ impl<T: Float> WithSimd for Product<'_, T> {
 }
 
 impl<T: Float> Product<'_, T> {
+    /// The only row, `left` vectors wide at most. Returns how wide: a few sums at a time wait for each other.
+    #[inline(always)]
+    fn single<S: Simd>(&mut self, simd: S, at: usize, left: usize) -> usize {
+        match left {
+            8.. => {
+                self.tile::<S, 1, 8>(simd, at, 0);
+                8
+            }
+            4.. => {
+                self.tile::<S, 1, 4>(simd, at, 0);
+                4
+            }
+            2.. => {
+                self.tile::<S, 1, 2>(simd, at, 0);
+                2
+            }
+            _ => {
+                self.tile::<S, 1, 1>(simd, at, 0);
+                1
+            }
+        }
+    }
+
     /// The first four rows and, unless `low`, the others.
     #[inline(always)]
     fn halves<S: Simd, const V: usize>(&mut self, simd: S, at: usize, low: bool) {

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use crate::data::{InputContract, Samples};
 use crate::diag::Result;
-use crate::exec::{Batch, CHUNK, Cholesky, Matrix, Network, ParamGrad, for_chunks, gather, matmul};
+use crate::exec::{Batch, CHUNK, Cholesky, Matrix, Network, ParamGrad, for_chunks, gather, gram, matmul};
 use crate::finetune::sgd::input;
 use crate::ir::op::Op;
 use crate::ir::{Graph, Node};
@@ -133,8 +133,7 @@ impl Moments {
         let count = values.len() / inputs.max(1);
         let sum = |row: &[f32]| row.iter().map(|&v| f64::from(v)).sum();
         let sums = values.chunks_exact(count.max(1)).map(sum).collect();
-        let x = Matrix::new(values, inputs, count)?;
-        let products = matmul(&x, &x.t())?.into_vec().into_iter().map(f64::from).collect();
+        let products = gram(&Matrix::new(values, inputs, count)?)?.into_vec().into_iter().map(f64::from).collect();
         Ok(Self { products, sums, count: count as f64 })
     }
 

@@ -18,9 +18,15 @@ fn random_case(random: &mut Random, case: usize) -> Option<(Graph, Conv, Batch<f
     // Some planes do not fit into what is worked on at a time, some rows are short and many.
     let large = case.is_multiple_of(20);
     let (h, w) = if large { (random.range(40, 90), random.range(200, 400)) } else { axes(random, 12).into() };
-    let groups = if random.chance(20) { 2 } else { 1 };
-    let inputs = groups * random.range(2, if large { 14 } else { 5 });
-    let outputs = groups * if random.chance(30) { random.range(64, 70) } else { random.range(1, 20) };
+    let (inputs, outputs, groups) = if random.chance(25) {
+        // One channel to a group, and one to four made of it.
+        let groups = random.range(2, 6);
+        (groups, groups * random.range(1, 4), groups)
+    } else {
+        let groups = if random.chance(20) { 2 } else { 1 };
+        let outputs = groups * if random.chance(30) { random.range(64, 70) } else { random.range(1, 20) };
+        (groups * random.range(2, if large { 14 } else { 5 }), outputs, groups)
+    };
     let samples = if random.chance(30) { random.range(8, 20) } else { random.range(1, 4) };
     let input = Shape::new(inputs, h, w);
     let out = Shape { c: outputs, ..window.infer_shape(input).ok()? };
@@ -34,12 +40,12 @@ fn random_case(random: &mut Random, case: usize) -> Option<(Graph, Conv, Batch<f
     Some((graph, conv, random.batch(input, samples), random.batch(out, samples)))
 }
 
-/// The result for `x`, and the gradient of the sum of result times `g`, as the formula says.
-fn naive(conv: &Conv, x: &Batch<f64>, g: &Batch<f64>) -> (Vec<f64>, Vec<f64>) {
+/// The result for `x`, and the gradients of input and weights of the sum of result times `g`, as the formula says.
+fn naive(conv: &Conv, x: &Batch<f64>, g: &Batch<f64>) -> [Vec<f64>; 3] {
     let (input, out, n) = (x.shape, g.shape, x.n);
     let [kh, kw] = conv.window.kernel;
     let (reads, makes) = (conv.in_channels / conv.groups, conv.out_channels / conv.groups);
-    let (mut y, mut dx) = (vec![0.0; g.data.len()], vec![0.0; x.data.len()]);
+    let (mut y, mut dx, mut dw) = (vec![0.0; g.data.len()], vec![0.0; x.data.len()], vec![0.0; conv.weight.len()]);
     for o in 0..out.c {
         for (sample, place) in (0..n).flat_map(|s| (0..out.plane()).map(move |place| (s, place))) {
             let at = (o * n + sample) * out.plane() + place;
@@ -48,14 +54,15 @@ fn naive(conv: &Conv, x: &Batch<f64>, g: &Batch<f64>) -> (Vec<f64>, Vec<f64>) {
                 let row = conv.window.source(0, place / out.w, tap / kw, input.h);
                 let column = conv.window.source(1, place % out.w, tap % kw, input.w);
                 let (Some(row), Some(column)) = (row, column) else { continue };
-                let weight = f64::from(conv.weight[(o * reads + c) * kh * kw + tap]);
+                let weight = (o * reads + c) * kh * kw + tap;
                 let from = (((o / makes * reads + c) * n + sample) * input.h + row) * input.w + column;
-                y[at] += weight * x.data[from];
-                dx[from] += weight * g.data[at];
+                y[at] += f64::from(conv.weight[weight]) * x.data[from];
+                dx[from] += f64::from(conv.weight[weight]) * g.data[at];
+                dw[weight] += x.data[from] * g.data[at];
             }
         }
     }
-    (y, dx)
+    [y, dx, dw]
 }
 
 fn far(a: &[f64], b: &[f64]) -> f64 {
@@ -66,20 +73,25 @@ fn far(a: &[f64], b: &[f64]) -> f64 {
 #[test]
 fn random_convolutions_match_naive_loops_forward_and_backward() {
     let mut random = Random::new(17);
-    let mut checked = 0;
+    let (mut checked, mut depthwise) = (0, 0);
     for case in 0..400 {
         let Some((graph, conv, x, g)) = random_case(&mut random, case) else { continue };
-        let (y, dx) = naive(&conv, &x, &g);
+        let [y, dx, dw] = naive(&conv, &x, &g);
         let network = Network::<f64>::new(&graph).expect("verifies");
         let acts = network.forward(&x).expect("runs");
         let what = format!("case {case}: {:?}, {} samples of {}, {} channels", conv.window, x.n, x.shape, g.shape.c);
         assert!(far(&acts.get(NodeId(1)).data, &y) < 1e-11, "{what}, forward");
-        let want = Want { input: true, ..Want::default() };
+        let want = Want { input: true, params: true, ..Want::default() };
         let gradients = network.backward(&acts, &[(NodeId(1), g)], want).expect("runs");
         assert!(far(&gradients.node(NodeId(0)).expect("wanted").data, &dx) < 1e-11, "{what}, backward");
+        // A large plane has a sum of a hundred thousand products.
+        let most = if case.is_multiple_of(20) { 1e-9 } else { 1e-11 };
+        let weight = &gradients.params(NodeId(1)).expect("wanted").weight;
+        assert!(far(weight, &dw) < most, "{what}, weights: {}", far(weight, &dw));
         checked += 1;
+        depthwise += usize::from(conv.groups == conv.in_channels && conv.groups > 1);
     }
-    assert!(checked > 250, "only {checked} windows fit");
+    assert!(checked > 250 && depthwise > 50, "only {checked} windows fit, {depthwise} with one channel to a group");
 }
 
 /// Each sum is taken in the same order, whatever is computed beside it: one sample alone gives the bits it has in a batch.

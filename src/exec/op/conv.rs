@@ -1,4 +1,5 @@
-//! Convolution: forward and backward as sweeps, the gradient of its weights as matrix products over blocks of samples.
+//! Convolution: forward and backward as sweeps, the gradient of its weights as matrix products over blocks of samples, or
+//! as a sweep where every group reads one channel.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -7,7 +8,7 @@ use crate::diag::Result;
 use crate::exec::im2col::gather;
 use crate::exec::op::{Prepared, cast, channel_sums};
 use crate::exec::packed::Packed;
-use crate::exec::sweep::{Sweep, taps};
+use crate::exec::sweep::{Group, Sweep, taps};
 use crate::exec::{Batch, Float, Matrix, ParamGrad, matmul};
 use crate::ir::Shape;
 use crate::ir::op::Conv;
@@ -60,25 +61,35 @@ fn transposed<T: Float>(conv: &Conv) -> Vec<Vec<Packed<T>>> {
 
 pub(super) fn forward<T: Float>(conv: &Conv, weights: &Weights<T>, out: Shape, x: &Batch<T>) -> Batch<T> {
     let mut y = Batch::zeros(out, x.n);
-    let sweep = Sweep::forward(&conv.window, [x.shape.h, x.shape.w], [out.h, out.w]);
     let rows = conv.out_channels / conv.groups;
-    for (g, matrix) in weights.forward.iter().enumerate() {
-        sweep.run(matrix, &weights.bias[g * rows..(g + 1) * rows], x, channels(conv, g), &mut y, g * rows);
-    }
+    let group = |(g, matrices)| {
+        let (to, bias) = (g * rows, &weights.bias[g * rows..(g + 1) * rows]);
+        Group { matrices, bias, from: channels(conv, g), to }
+    };
+    let groups: Vec<Group<'_, T>> = weights.forward.iter().map(<[_; 1]>::as_slice).enumerate().map(group).collect();
+    Sweep::forward(&conv.window, [x.shape.h, x.shape.w], [out.h, out.w]).run(&groups, x, &mut y);
     y
 }
 
 pub(super) fn backward<T: Float>(conv: &Conv, weights: &Weights<T>, input: Shape, grad: &Batch<T>) -> Batch<T> {
     let mut dx = Batch::zeros(input, grad.n);
-    let sweep = Sweep::backward(&conv.window, [input.h, input.w], [grad.shape.h, grad.shape.w]);
     let rows = conv.out_channels / conv.groups;
-    for (g, matrices) in weights.backward.get_or_init(|| transposed(conv)).iter().enumerate() {
-        sweep.run(matrices, &[], grad, g * rows..(g + 1) * rows, &mut dx, channels(conv, g).start);
-    }
+    let group = |(g, matrices)| {
+        let (from, to) = (g * rows..(g + 1) * rows, channels(conv, g).start);
+        Group { matrices, bias: &[], from, to }
+    };
+    let matrices = weights.backward.get_or_init(|| transposed(conv));
+    let groups: Vec<Group<'_, T>> = matrices.iter().map(Vec::as_slice).enumerate().map(group).collect();
+    Sweep::backward(&conv.window, [input.h, input.w], [grad.shape.h, grad.shape.w]).run(&groups, grad, &mut dx);
     dx
 }
 
 pub(super) fn backward_params<T: Float>(conv: &Conv, x: &Batch<T>, grad: &Batch<T>) -> Result<ParamGrad<T>> {
+    let bias = channel_sums(grad);
+    if conv.groups > 1 && conv.groups == conv.in_channels {
+        let sweep = Sweep::forward(&conv.window, [x.shape.h, x.shape.w], [grad.shape.h, grad.shape.w]);
+        return Ok(ParamGrad { weight: sweep.weights(x, grad), bias });
+    }
     let mut weight = vec![T::ZERO; conv.weight.len()];
     for (g, target) in weight.chunks_exact_mut(conv.weight.len() / conv.groups).enumerate() {
         for block in blocks(conv, grad.shape, grad.n) {
@@ -89,7 +100,7 @@ pub(super) fn backward_params<T: Float>(conv: &Conv, x: &Batch<T>, grad: &Batch<
             }
         }
     }
-    Ok(ParamGrad { weight, bias: channel_sums(grad) })
+    Ok(ParamGrad { weight, bias })
 }
 
 /// Input channels of group `g`.

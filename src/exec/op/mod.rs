@@ -11,7 +11,6 @@ mod avg_pool;
 mod concat;
 mod conv;
 mod dense;
-mod depthwise;
 mod flatten;
 mod gate;
 mod global_pool;
@@ -29,10 +28,8 @@ use crate::ir::op::Op;
 pub(super) enum Prepared<T> {
     /// No parameters.
     None,
-    /// Convolution with several input channels per group.
+    /// Convolution.
     Conv(conv::Weights<T>),
-    /// Convolution with one input channel per group: `[O, KH·KW]`.
-    Depthwise { weight: Vec<T>, bias: Vec<T> },
     /// Dense layer: `[O, I]`.
     Dense { weight: Matrix<T>, bias: Vec<T> },
     /// Affine map.
@@ -41,9 +38,6 @@ pub(super) enum Prepared<T> {
 
 pub(super) fn prepare<T: Float>(op: &Op) -> Result<Prepared<T>> {
     match op {
-        Op::Conv(conv) if depthwise::applies(conv) => {
-            Ok(Prepared::Depthwise { weight: cast(&conv.weight), bias: cast(&conv.bias) })
-        }
         Op::Conv(conv) => Ok(conv::prepare(conv)),
         Op::Dense(dense) => Ok(Prepared::Dense {
             weight: Matrix::new(cast(&dense.weight), dense.out_features, dense.in_features)?,
@@ -73,7 +67,6 @@ pub(super) fn prepare<T: Float>(op: &Op) -> Result<Prepared<T>> {
 pub(super) fn forward<T: Float>(op: &Op, prepared: &Prepared<T>, out: Shape, inputs: &[&Batch<T>]) -> Result<Batch<T>> {
     let x = inputs[0];
     Ok(match (op, prepared) {
-        (Op::Conv(conv), Prepared::Depthwise { weight, bias }) => depthwise::forward(conv, weight, bias, out, x),
         (Op::Conv(conv), Prepared::Conv(weights)) => conv::forward(conv, weights, out, x),
         (Op::Dense(_), Prepared::Dense { weight, bias }) => dense::forward(weight, bias, x)?,
         (Op::Affine(_), Prepared::Affine { scale, shift }) => affine::forward(scale, shift, x),
@@ -105,7 +98,6 @@ pub(super) fn backward<T: Float>(
 ) -> Result<Batch<T>> {
     let x = inputs[operand];
     Ok(match (op, prepared) {
-        (Op::Conv(conv), Prepared::Depthwise { weight, .. }) => depthwise::backward(conv, weight, x.shape, grad),
         (Op::Conv(conv), Prepared::Conv(weights)) => conv::backward(conv, weights, x.shape, grad),
         (Op::Dense(_), Prepared::Dense { weight, .. }) => dense::backward(weight, x.shape, grad)?,
         (Op::Affine(_), Prepared::Affine { scale, .. }) => affine::backward(scale, grad),
@@ -133,7 +125,6 @@ pub(super) fn backward_params<T: Float>(
     grad: &Batch<T>,
 ) -> Result<Option<ParamGrad<T>>> {
     match op {
-        Op::Conv(conv) if depthwise::applies(conv) => Ok(Some(depthwise::backward_params(conv, inputs[0], grad))),
         Op::Conv(conv) => conv::backward_params(conv, inputs[0], grad).map(Some),
         Op::Dense(_) => dense::backward_params(inputs[0], grad).map(Some),
         Op::Affine(_) => Ok(Some(affine::backward_params(inputs[0], grad))),

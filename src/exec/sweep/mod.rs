@@ -10,15 +10,17 @@
 //!
 //! - `axis`: where lines lie in a strip, and which results read which of them
 //! - `strips`: copies planes into strips, and results out of them
+//! - `weights`: the gradient of the weights, where a channel reads one channel only
 
 mod axis;
 mod strips;
+mod weights;
 
 use std::ops::Range;
 
 pub(super) use axis::taps;
 
-use crate::exec::packed::{Packed, ROWS, SLACK};
+use crate::exec::packed::{Packed, SLACK};
 use crate::exec::{Batch, Float};
 use crate::ir::op::Window;
 use axis::{Axis, Results};
@@ -36,6 +38,19 @@ pub(super) struct Sweep {
     results: [Vec<Results>; 2],
     /// Matrices for each remainder of the rows.
     matrices: usize,
+}
+
+/// One group of a convolution, or its gradient.
+#[derive(Debug)]
+pub(super) struct Group<'a, T> {
+    /// One for each remainder, with columns (channel, tap).
+    pub matrices: &'a [Packed<T>],
+    /// None, or one number for each row of the matrices.
+    pub bias: &'a [T],
+    /// Channels that are read.
+    pub from: Range<usize>,
+    /// First channel that is made.
+    pub to: usize,
 }
 
 /// What is in the strips at a time.
@@ -70,23 +85,28 @@ impl Sweep {
         Self { axes: [y.0, x.0], results: [y.1, x.1], matrices: window.stride[1] }
     }
 
-    /// Channels `from` of `read` give the channels of `made` from `to` on, with columns (channel, tap) in `matrices`.
-    pub(super) fn run<T: Float>(
-        &self,
-        matrices: &[Packed<T>],
-        bias: &[T],
-        read: &Batch<T>,
-        from: Range<usize>,
-        made: &mut Batch<T>,
-        to: usize,
-    ) {
-        let [y, x] = &self.axes;
-        let strips = from.len() * y.step * x.step;
+    /// Makes channels of `made` from channels of `read`, group by group; groups are equal in size.
+    pub(super) fn run<T: Float>(&self, groups: &[Group<'_, T>], read: &Batch<T>, made: &mut Batch<T>) {
+        let Some(Group { matrices, from, .. }) = groups.first() else { return };
+        let [_, x] = &self.axes;
         let is_short = x.count <= SHORT.0 && read.n >= SHORT.1 && matrices[0].rows() >= SHORT.2;
-        let side = if is_short { read.n } else { 1 };
-        let line = strips * x.pitch * side;
+        let pieces = self.pieces(from.len(), read.n, if is_short { read.n } else { 1 });
+        let mut buffer = self.strips(from.len(), &pieces);
+        let mut scratch = Vec::new();
+        for piece in pieces {
+            for group in groups {
+                self.fill(read, group.from.clone(), piece, &mut buffer);
+                self.make(group, piece, &buffer, &mut scratch, made);
+            }
+        }
+    }
+
+    /// How `channels` channels of `n` samples, `side` of them side by side, go through the strips.
+    fn pieces(&self, channels: usize, n: usize, side: usize) -> Vec<Piece> {
+        let [y, x] = &self.axes;
+        let line = channels * y.step * x.step * x.pitch * side;
         let (samples, rows, lines) = if line * y.pitch <= BUDGET {
-            ((BUDGET / (line * y.pitch).max(1)).clamp(1, (read.n / side).max(1)), y.count, y.pitch)
+            ((BUDGET / (line * y.pitch).max(1)).clamp(1, (n / side).max(1)), y.count, y.pitch)
         } else {
             let rows = (BUDGET / line).saturating_sub(y.reach).clamp(1, y.count.max(1));
             (1, rows, rows + y.reach)
@@ -94,41 +114,38 @@ impl Sweep {
         let length = ((samples * lines + y.reach) * x.pitch + x.reach) * side + SLACK;
         // An odd number of cache lines, so that the strips do not all fall into the same sets of a cache.
         let span = (length.div_ceil(16) | 1) * 16;
-        let mut buffer = vec![T::ZERO; strips * span];
-        let mut scratch = Vec::new();
-        for first in (0..read.n).step_by(samples * side) {
-            for row in (0..y.count).step_by(rows) {
-                let samples = samples.min((read.n - first) / side);
-                let piece = Piece { first, samples, side, row, rows, lines, span };
-                self.fill(read, from.clone(), piece, &mut buffer);
-                self.make(matrices, bias, from.len(), piece, &buffer, &mut scratch, made, to);
-            }
-        }
+        let firsts = (0..n).step_by(samples * side);
+        let piece =
+            |first, row| Piece { first, samples: samples.min((n - first) / side), side, row, rows, lines, span };
+        firsts.flat_map(|first| (0..y.count).step_by(rows).map(move |row| piece(first, row))).collect()
+    }
+
+    /// Zeros for the strips of `channels` channels.
+    fn strips<T: Float>(&self, channels: usize, pieces: &[Piece]) -> Vec<T> {
+        let span = pieces.first().map_or(0, |piece| piece.span);
+        vec![T::ZERO; channels * self.axes[0].step * self.axes[1].step * span]
     }
 
     /// The piece's results.
     fn make<T: Float>(
         &self,
-        matrices: &[Packed<T>],
-        bias: &[T],
-        channels: usize,
+        group: &Group<'_, T>,
         piece: Piece,
         buffer: &[T],
         scratch: &mut Vec<T>,
         made: &mut Batch<T>,
-        to: usize,
     ) {
         let [_, x] = &self.axes;
         let pitch = piece.samples * piece.lines * x.pitch * piece.side + SLACK;
-        scratch.resize(ROWS * pitch, T::ZERO);
+        scratch.resize(scratch.len().max(group.matrices[0].written() * pitch), T::ZERO);
         for vertical in &self.results[0] {
             let rows = piece.rows.min(vertical.count.saturating_sub(piece.row));
             for horizontal in self.results[1].iter().filter(|_| rows > 0) {
-                let matrix = &matrices[vertical.matrix * self.matrices + horizontal.matrix];
-                let shifts = self.shifts(vertical, horizontal, channels, piece);
+                let matrix = &group.matrices[vertical.matrix * self.matrices + horizontal.matrix];
+                let shifts = self.shifts(vertical, horizontal, group.from.len(), piece);
                 for first in matrix.blocks() {
                     let height = matrix.height(first);
-                    let bias = bias.get(first..first + height).unwrap_or_default();
+                    let bias = group.bias.get(first..first + height).unwrap_or_default();
                     let mut product = |from: usize, length: usize, to: usize| {
                         matrix.product(first, bias, &buffer[from..], &shifts, length, &mut scratch[to..], pitch);
                     };
@@ -136,16 +153,20 @@ impl Sweep {
                         let length = horizontal.count * piece.side;
                         (0..rows).for_each(|row| product(row * x.pitch * piece.side, length, row * length));
                     } else {
-                        let lines = (piece.samples - 1) * piece.lines + rows - 1;
-                        product(0, lines * x.pitch + horizontal.count, 0);
+                        product(0, self.length(piece, rows, horizontal), 0);
                     }
                     for (r, result) in scratch.chunks_exact(pitch).take(height).enumerate() {
                         let place = strips::Place { vertical, horizontal, rows, pitch: x.pitch, piece };
-                        place.copy(result, made, to + first + r);
+                        place.copy(result, made, group.to + first + r);
                     }
                 }
             }
         }
+    }
+
+    /// Numbers from the first result to behind the last, where samples lie one behind the other.
+    fn length(&self, piece: Piece, rows: usize, horizontal: &Results) -> usize {
+        ((piece.samples - 1) * piece.lines + rows - 1) * self.axes[1].pitch + horizontal.count
     }
 
     /// Where each (channel, tap) begins to read.
