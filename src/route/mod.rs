@@ -83,7 +83,7 @@ pub enum Combine {
     /// By the class that wants a channel most, so that no class is outvoted.
     #[default]
     Max,
-    /// By the mean over the classes: not clearly better or worse on held-out samples (docs/study.md).
+    /// By the mean over the classes: not clearly better or worse on held-out samples (docs/study-choices.md).
     Mean,
 }
 
