@@ -98,11 +98,12 @@ impl Subject {
     /// `PyTorch`, runs `ours` once and says how the script is started.
     fn compare(self, name: &str, script: &str, ours: impl Fn(&Self) -> f64) {
         let script = Path::new(SCRIPTS).join(script);
-        eprintln!("{name}:");
+        tell(&format!("{name}:"));
         let Ok(python) = std::env::var("FRATC_TORCH") else {
             ours(&self);
             let kept = self.folder.keep();
-            eprintln!("  compare: python {} {1}/model.onnx {1}/inputs.f32", script.display(), kept.display());
+            let script = script.display();
+            tell(&format!("  compare: python {script} {0}/model.onnx {0}/inputs.f32", kept.display()));
             return;
         };
         let (mut least, mut theirs) = (f64::INFINITY, f64::INFINITY);
@@ -110,7 +111,8 @@ impl Subject {
             least = least.min(ours(&self));
             theirs = theirs.min(torch(&python, &script, self.folder.path()));
         }
-        eprintln!("{name}: fratc {least:.3}, PyTorch {theirs:.3} CPU seconds: {:.2} times PyTorch's", least / theirs);
+        let times = least / theirs;
+        tell(&format!("{name}: fratc {least:.3}, PyTorch {theirs:.3} CPU seconds: {times:.2} times PyTorch's"));
     }
 }
 
