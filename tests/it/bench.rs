@@ -6,7 +6,7 @@
 //! the command that measures `PyTorch` is printed.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use fratc::attribute::{Frat, Target, point_sums, route_points};
@@ -117,7 +117,7 @@ impl Subject {
 }
 
 /// CPU seconds of `PyTorch`, as its script prints them.
-fn torch(python: &str, script: &PathBuf, folder: &Path) -> f64 {
+fn torch(python: &str, script: &Path, folder: &Path) -> f64 {
     let files = ["model.onnx", "inputs.f32"].map(|name| folder.join(name));
     let output = Command::new(python).arg(script).args(files).output().expect("python starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
