@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::data::{InputContract, Samples};
 use crate::device::{self, Place};
-use crate::diag::{Diag, Result};
+use crate::diag::Result;
 use crate::exec::{Batch, Float, Network, ParamGrad, Want, for_chunks};
 use crate::finetune::precondition::Preconditioner;
+use crate::finetune::train::diverged;
 use crate::finetune::{Loss, cross_entropy};
 use crate::ir::op::Op;
 use crate::ir::{Graph, NodeId};
@@ -134,9 +135,7 @@ impl Sgd {
             }
         }
         if !loss.is_finite() {
-            return Diag::new("finetune/diverged", "training has diverged: the loss is not finite")
-                .help("use a smaller learning rate")
-                .err();
+            return diverged();
         }
         let share = 1.0 / indices.len().max(1) as f32;
         for (i, gradient) in total.into_iter().enumerate() {

@@ -26,6 +26,13 @@ pub struct Options {
     pub decay: f64,
     /// Label smoothing, 0 to 1.
     pub smoothing: f64,
+    /// Largest relative change of a layer's weights by one gradient; plain training has no such bound.
+    pub trust: f64,
+    /// Steps after which the moments that gradients go through are taken anew, besides every epoch; plain training has
+    /// none.
+    pub renew: usize,
+    /// Whether the result has the mean of the weights over the second half of the steps; plain training gives the last.
+    pub average: bool,
     /// Seed of the sample order.
     pub seed: u64,
     /// What runs the network.
@@ -41,6 +48,9 @@ impl Default for Options {
             momentum: 0.9,
             decay: 1e-4,
             smoothing: 0.0,
+            trust: 1e-3,
+            renew: usize::MAX,
+            average: true,
             seed: 0,
             device: Place::default(),
         }
@@ -85,8 +95,23 @@ pub fn train(
         let n = samples.len() as f64;
         report(Epoch { number, loss: loss / n, accuracy: correct as f64 / n });
     }
-    graph.verify()?;
-    Ok(graph)
+    finite(graph)
+}
+
+/// The trained network; fails where the last step left it with weights that are not numbers.
+pub(super) fn finite(graph: Graph) -> Result<Graph> {
+    match graph.verify() {
+        Ok(()) => Ok(graph),
+        Err(diag) if diag.code == "ir/not-finite" => diverged(),
+        Err(diag) => Err(diag),
+    }
+}
+
+/// What training fails with at too large a rate.
+pub(super) fn diverged<T>() -> Result<T> {
+    Diag::new("finetune/diverged", "training has diverged: the loss is not finite")
+        .help("use a smaller learning rate")
+        .err()
 }
 
 /// `0..n` in a random order.

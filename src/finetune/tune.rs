@@ -12,12 +12,9 @@ use crate::exec::Batch;
 use crate::finetune::average::Average;
 use crate::finetune::precondition::Preconditioner;
 use crate::finetune::sgd::{Sgd, input};
-use crate::finetune::train::shuffled;
+use crate::finetune::train::{finite, shuffled};
 use crate::finetune::{Options, cosine, soft_cross_entropy};
 use crate::ir::Graph;
-
-/// Largest relative change of a layer's weights by one gradient.
-const TRUST: f64 = 1e-3;
 
 /// Weights are averaged over the last of so many equal parts of the steps.
 const AVERAGED: usize = 2;
@@ -34,8 +31,8 @@ pub struct Done {
 /// Trains `graph` on `samples` toward one row of class probabilities each, in the order of the graph's outputs:
 /// certain rows for labels, a teacher's for distillation. The samples' own labels are not read.
 ///
-/// The layers named `fixed` stay as they are. The result has the mean of the weights over the second half of the steps.
-/// `look` sees what the result would be after every quarter of the first epoch and after every epoch.
+/// The layers named `fixed` stay as they are. The result has the mean of the weights over the second half of the steps,
+/// or the last ones, as the options say. `look` sees what the result would be after every quarter of the first epoch and after every epoch.
 pub fn tune(
     graph: &Graph,
     contract: &InputContract,
@@ -55,22 +52,27 @@ pub fn tune(
         soft_cross_entropy(scores, &rows)
     };
     let mut graph = graph.clone();
-    let mut sgd =
-        Sgd::new(&graph, options.momentum, options.decay, 0.0).within(TRUST).without(&graph, fixed).at(options.device);
+    let mut sgd = Sgd::new(&graph, options.momentum, options.decay, 0.0)
+        .within(options.trust)
+        .without(&graph, fixed)
+        .at(options.device);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let batch = options.batch.max(1);
     let per_epoch = samples.len().div_ceil(batch);
     let steps = options.epochs * per_epoch;
+    let averaged = if options.average { steps / AVERAGED } else { 1 };
     let mut average = Average::default();
     let (mut sum, mut met) = (0.0, 0);
     for number in 0..options.epochs {
-        sgd.precondition(Preconditioner::new(&graph, contract, samples)?);
         let order = shuffled(samples.len(), &mut rng);
         for (i, indices) in order.chunks(batch).enumerate() {
+            if i % options.renew.max(1) == 0 {
+                sgd.precondition(Preconditioner::new(&graph, contract, samples)?);
+            }
             let step = number * per_epoch + i;
             let rate = cosine(options.rate, step, steps);
             sum += sgd.step_by(&mut graph, contract, samples, indices, rate, &loss)?.0;
-            if (steps - step) * AVERAGED <= steps {
+            if step + averaged >= steps {
                 average.add(&graph);
             }
             met += indices.len();
@@ -83,9 +85,7 @@ pub fn tune(
             }
         }
     }
-    let averaged = average.of(&graph);
-    averaged.verify()?;
-    Ok(averaged)
+    finite(average.of(&graph))
 }
 
 /// The graph's logits for `samples[indices]`, before any softmax at its end, one row a sample; run at `place`.
@@ -128,7 +128,7 @@ mod tests {
             let rows: Vec<&[f32]> = chunk.iter().map(|&i| targets[i].as_slice()).collect();
             soft_cross_entropy(scores, &rows)
         };
-        let mut sgd = Sgd::new(&graph, options.momentum, options.decay, 0.0).within(TRUST);
+        let mut sgd = Sgd::new(&graph, options.momentum, options.decay, 0.0).within(options.trust);
         sgd.precondition(Preconditioner::new(&graph, &contract, &samples).expect("runs"));
         let order = shuffled(8, &mut ChaCha8Rng::seed_from_u64(options.seed));
         let mut after = Vec::new();

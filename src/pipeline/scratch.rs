@@ -1,22 +1,33 @@
 //! The same small architecture from random weights: what training alone makes of it.
 
+use std::collections::BTreeSet;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::data::Samples;
+use crate::data::{InputContract, Samples};
 use crate::diag::{Diag, Result};
 use crate::exec::Network;
-use crate::finetune::{Options, train};
+use crate::finetune::{Options, tune};
 use crate::ir::op::{Affine, Op};
 use crate::ir::{Graph, NodeId};
 use crate::pipeline::calibration::of_classes;
 use crate::pipeline::finetune::Wanted;
-use crate::pipeline::held_out::judge;
+use crate::pipeline::held_out::{certain, judge};
 use crate::pipeline::lesson::{Lesson, lesson};
 use crate::pipeline::{Source, score};
 
-/// Learning rates tried, of which the better on held-out samples counts.
-const RATES: [f64; 2] = [0.05, 0.0125];
+/// Learning rates tried, of which the best on held-out samples counts.
+const RATES: [f64; 3] = [0.1, 0.03, 0.01];
+
+/// Samples per step, as in fine-tuning.
+const BATCH: usize = 32;
+
+/// Largest relative change of a layer's weights by one gradient: random weights have further to go than fitted ones.
+const TRUST: f64 = 5e-3;
+
+/// Steps after which the moments that gradients go through are taken anew: they change faster than in fine-tuning.
+const RENEW: usize = 25;
 
 /// Samples that the random weights are scaled by.
 const SCALED_BY: usize = 64;
@@ -24,8 +35,8 @@ const SCALED_BY: usize = 64;
 /// Trains the architecture of `small` from random weights on what fine-tuning would train on, for as many epochs,
 /// toward the labels of `classes`.
 ///
-/// The input is brought to mean 0 and deviation 1 and every layer's random weights are scaled to deviation 1 of its
-/// results, without which networks that lack batch norm do not train at all.
+/// The input is brought to mean 0 and deviation 1, and so are every layer's results, channel by channel, without which
+/// networks that lack batch norm do not train at all.
 pub(crate) fn from_scratch(source: &Source, classes: &[usize], small: &Graph, wanted: &Wanted) -> Result<Graph> {
     let Lesson { mut samples, held_out, .. } = lesson(source, classes, wanted)?;
     let truth = score::wanted(&held_out, &of_classes(&held_out, classes), classes);
@@ -35,12 +46,8 @@ pub(crate) fn from_scratch(source: &Source, classes: &[usize], small: &Graph, wa
     let start = random_weights(small, source, &samples, seed)?;
     let mut best = None;
     for rate in RATES {
-        let options = Options { epochs, rate, seed, ..Options::default() };
-        let trained = match train(&start, &source.case.input, |_| samples.clone(), &options, |_| {}) {
-            Ok(trained) => trained,
-            Err(diag) if diag.code == "finetune/diverged" => continue,
-            Err(diag) => return Err(diag),
-        };
+        let options = Options { epochs, batch: BATCH, rate, seed, device: source.device, ..Options::default() };
+        let Some(trained) = trained(&start, &source.case.input, &samples, &options)? else { continue };
         let now = judge(&trained, source, &held_out, &truth)?.all.cross_entropy;
         if best.as_ref().is_none_or(|(before, _)| now < *before) {
             best = Some((now, trained));
@@ -52,7 +59,25 @@ pub(crate) fn from_scratch(source: &Source, classes: &[usize], small: &Graph, wa
     }
 }
 
-/// The architecture behind an input of mean 0 and deviation 1, with random weights.
+/// Random weights trained toward the labels of `samples`, outputs of `graph`, by the steps of fine-tuning, which may be
+/// longer here; `None` if training diverges.
+pub(super) fn trained(
+    graph: &Graph,
+    contract: &InputContract,
+    samples: &Samples,
+    options: &Options,
+) -> Result<Option<Graph>> {
+    let options = Options { trust: TRUST, renew: RENEW, average: false, ..*options };
+    let targets: Vec<Vec<f32>> = samples.labels.iter().map(|&k| certain(k as usize, graph.classes())).collect();
+    match tune(graph, contract, samples, &targets, &options, &BTreeSet::new(), |_, _| Ok(())) {
+        Ok(trained) => Ok(Some(trained)),
+        Err(diag) if diag.code == "finetune/diverged" => Ok(None),
+        Err(diag) => Err(diag),
+    }
+}
+
+/// The architecture behind an input of mean 0 and deviation 1, with random weights scaled and biases set by some of the
+/// samples (Salimans and Kingma 2016).
 pub(super) fn random_weights(small: &Graph, source: &Source, samples: &Samples, seed: u64) -> Result<Graph> {
     let n = samples.len().min(SCALED_BY);
     let indices: Vec<usize> = (0..n).map(|i| i * samples.len() / n).collect();
@@ -96,11 +121,17 @@ pub(super) fn random_weights(small: &Graph, source: &Source, samples: &Samples, 
             continue;
         }
         let acts = Network::<f32>::new(&graph)?.forward(&batch)?;
-        let by = (1.0 / spread(&acts.get(id).data).1) as f32;
-        match &mut graph.nodes[id.index()].op {
-            Op::Conv(conv) => conv.weight.iter_mut().for_each(|w| *w *= by),
-            Op::Dense(dense) => dense.weight.iter_mut().for_each(|w| *w *= by),
-            _ => {}
+        let (weight, bias) = match &mut graph.nodes[id.index()].op {
+            Op::Conv(conv) => (&mut conv.weight, &mut conv.bias),
+            Op::Dense(dense) => (&mut dense.weight, &mut dense.bias),
+            _ => continue,
+        };
+        let each = weight.len() / bias.len().max(1);
+        let filters = weight.chunks_exact_mut(each).zip(bias);
+        for (c, (filter, bias)) in filters.enumerate() {
+            let (mean, deviation) = spread(acts.get(id).channel(c));
+            filter.iter_mut().for_each(|w| *w = (f64::from(*w) / deviation) as f32);
+            *bias = (-mean / deviation) as f32;
         }
     }
     graph.verify()?;

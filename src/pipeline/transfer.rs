@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::data::{Case, Samples};
 use crate::diag::{Diag, Result};
-use crate::finetune::{Options, train};
+use crate::finetune::Options;
 use crate::ir::Graph;
 use crate::ir::groups::channel_groups;
 use crate::pipeline::calibration::{of_classes, split};
@@ -171,10 +171,9 @@ fn from_scratch(target: &Source, source: &Source, epochs: usize, seed: u64) -> R
     let mut trained = Vec::new();
     for rate in SCRATCH_RATES {
         let options = Options { epochs, batch: SCRATCH_BATCH, rate, seed, ..Options::default() };
-        let accuracy = match train(&random, contract, |_| samples.clone(), &options, |_| {}) {
-            Ok(graph) => accuracy(target, &graph)?,
-            Err(diag) if diag.code == "finetune/diverged" => None,
-            Err(diag) => return Err(diag),
+        let accuracy = match scratch::trained(&random, contract, samples, &options)? {
+            Some(graph) => accuracy(target, &graph)?,
+            None => None,
         };
         trained.push((rate, accuracy));
     }

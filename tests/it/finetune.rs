@@ -83,10 +83,13 @@ fn what_cannot_be_trained_is_said() {
     let (contract, samples) = lines(20);
     let none = Samples::empty(&contract);
     let wrong = Samples { labels: vec![2; 20], ..samples.clone() };
-    let text = |samples: Samples, rate| {
-        let options = Options { epochs: 40, rate, ..Options::default() };
+    let after = |epochs, samples: Samples, rate| {
+        let options = Options { epochs, rate, ..Options::default() };
         train(&network(), &contract, |_| samples.clone(), &options, |_| {}).expect_err("bad training").to_string()
     };
+    let text = |samples, rate| after(40, samples, rate);
+    // What one step of all samples leaves has no loss yet.
+    assert_eq!(after(1, samples.clone(), 1e39), text(samples.clone(), 1e30));
     insta::assert_snapshot!(text(none, 0.1), @"there are no samples to train or score on [finetune/no-samples]");
     insta::assert_snapshot!(text(wrong, 0.1), @"a label is no output of the network: expected below 2, found 2 [finetune/label]");
     insta::assert_snapshot!(text(samples, 1e30), @"training has diverged: the loss is not finite; use a smaller learning rate [finetune/diverged]");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::demo_case::{self, first};
+use crate::shared::{shared, tell};
 
 fn fixture(dir: &Path) {
     let demo = demo_case::drawn();
@@ -91,6 +92,21 @@ fn budgets_training_and_the_outside_baselines_share_one_table() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("study/training"));
     let refused = fratc(dir, "study markers.toml --macs 150% --out t");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("study/budget"));
+}
+
+/// Batch norm is folded away in the file, and with it what lets deep networks leave chance.
+#[test]
+fn eleven_layers_without_batch_norm_learn_from_random_weights() {
+    let Some(case) = shared("cases/dscnn_emnist.toml") else { return };
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let words =
+        format!("study {} --sets E,F,G,H,P --keep 0.5 --methods random --weights scratch --out s", case.display());
+    let run = fratc(dir.path(), &words);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let all = rows(dir.path());
+    let count = |name: &str| all[0][name].as_u64().expect("a count");
+    tell(&format!("{} of {} right after one epoch from random weights", count("right"), count("judged")));
+    assert!(count("right") * 10 > count("judged") * 7, "chance is one in five");
 }
 
 #[test]
