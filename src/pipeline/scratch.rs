@@ -46,7 +46,9 @@ pub(crate) fn from_scratch(source: &Source, classes: &[usize], small: &Graph, wa
     let start = random_weights(small, source, &samples, seed)?;
     let mut best = None;
     for rate in RATES {
-        let options = Options { epochs, batch: BATCH, rate, seed, device: source.device, ..Options::default() };
+        let device = source.device;
+        // The mean of the weights would hold some of when they had hardly left chance.
+        let options = Options { epochs, batch: BATCH, rate, seed, device, average: false, ..Options::default() };
         let Some(trained) = trained(&start, &source.case.input, &samples, &options)? else { continue };
         let now = judge(&trained, source, &held_out, &truth)?.all.cross_entropy;
         if best.as_ref().is_none_or(|(before, _)| now < *before) {
@@ -67,7 +69,7 @@ pub(super) fn trained(
     samples: &Samples,
     options: &Options,
 ) -> Result<Option<Graph>> {
-    let options = Options { trust: TRUST, renew: RENEW, average: false, ..*options };
+    let options = Options { trust: TRUST, renew: RENEW, ..*options };
     let targets: Vec<Vec<f32>> = samples.labels.iter().map(|&k| certain(k as usize, graph.classes())).collect();
     match tune(graph, contract, samples, &targets, &options, &BTreeSet::new(), |_, _| Ok(())) {
         Ok(trained) => Ok(Some(trained)),
@@ -130,7 +132,9 @@ pub(super) fn random_weights(small: &Graph, source: &Source, samples: &Samples, 
         let filters = weight.chunks_exact_mut(each).zip(bias);
         for (c, (filter, bias)) in filters.enumerate() {
             let (mean, deviation) = spread(acts.get(id).channel(c));
-            filter.iter_mut().for_each(|w| *w = (f64::from(*w) / deviation) as f32);
+            for weight in filter {
+                *weight = (f64::from(*weight) / deviation) as f32;
+            }
             *bias = (-mean / deviation) as f32;
         }
     }
