@@ -32,7 +32,8 @@ pub struct Done {
 /// certain rows for labels, a teacher's for distillation. The samples' own labels are not read.
 ///
 /// The layers named `fixed` stay as they are. The result has the mean of the weights over the second half of the steps,
-/// or the last ones, as the options say. `look` sees what the result would be after every quarter of the first epoch and after every epoch.
+/// or the last ones, as the options say. `look` sees what the result would be after every quarter of the first epoch
+/// and after every epoch.
 pub fn tune(
     graph: &Graph,
     contract: &InputContract,
