@@ -35,8 +35,8 @@ const SCALED_BY: usize = 64;
 /// Trains the architecture of `small` from random weights on what fine-tuning would train on, for as many epochs,
 /// toward the labels of `classes`.
 ///
-/// The input is brought to mean 0 and deviation 1, and so are every layer's results, channel by channel, without which
-/// networks that lack batch norm do not train at all.
+/// The input is brought to mean 0 and deviation 1, and so are every layer's results, channel by channel: networks
+/// whose batch norm was folded away hardly train without.
 pub(crate) fn from_scratch(source: &Source, classes: &[usize], small: &Graph, wanted: &Wanted) -> Result<Graph> {
     let Lesson { mut samples, held_out, .. } = lesson(source, classes, wanted)?;
     let truth = score::wanted(&held_out, &of_classes(&held_out, classes), classes);
@@ -47,7 +47,7 @@ pub(crate) fn from_scratch(source: &Source, classes: &[usize], small: &Graph, wa
     let mut best = None;
     for rate in RATES {
         let device = source.device;
-        // The mean of the weights would hold some of when they had hardly left chance.
+        // No mean of the weights: in one epoch from random ones it would hold some that had learned little yet.
         let options = Options { epochs, batch: BATCH, rate, seed, device, average: false, ..Options::default() };
         let Some(trained) = trained(&start, &source.case.input, &samples, &options)? else { continue };
         let now = judge(&trained, source, &held_out, &truth)?.all.cross_entropy;
