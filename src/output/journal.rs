@@ -13,8 +13,8 @@
 //! The head is written whole or not at all. A record that was cut off or damaged ends the journal: it and what
 //! follows count as not written.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -62,11 +62,17 @@ impl Journal {
     /// Opens the journal `path`, counts its intact records and keeps others from writing to it.
     pub fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| unreadable(path, &e))?;
-        if file.try_lock().is_err() {
-            return Diag::new("output/in-use", "another process is writing this file")
-                .at(path.display())
-                .help("wait for it, or give every process a file of its own")
-                .err();
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Diag::new("output/in-use", "another process is writing this file")
+                    .at(path.display())
+                    .help("wait for it, or give every process a file of its own")
+                    .err();
+            }
+            // Some cluster file systems have no locks: the check is left out there, the work is not.
+            Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(e)) => return Err(unreadable(path, &e)),
         }
         let length = file.metadata().map_err(|e| unreadable(path, &e))?.len();
         let mut journal = Self { file, path: path.to_owned(), head: Vec::new(), record: 0, records: 0 };
@@ -182,6 +188,15 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    /// Gives the lock up at once. Closing the file is not enough: a process that another thread is just starting
+    /// shares the open file, and with it the lock, until it runs its own program.
+    fn drop(&mut self) {
+        // Without a lock there is nothing to give up, and no lock outlives the last holder of the file.
+        let _ = self.file.unlock();
+    }
+}
+
 fn head_checksum(record: u64, head: &[u8]) -> [u8; CHECK] {
     Sha256::new().chain_update(record.to_le_bytes()).chain_update(head).finalize().into()
 }
@@ -247,5 +262,17 @@ mod tests {
         }
         let _held = Journal::create(&dir.path().join("held"), b"", 1).expect("created");
         assert_eq!(Journal::open(&dir.path().join("held")).expect_err("locked").code, "output/in-use");
+    }
+
+    #[test]
+    fn a_dropped_journal_can_be_opened_while_a_starting_process_still_shares_its_file() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let path = dir.path().join("journal");
+        let journal = Journal::create(&path, b"", 1).expect("created");
+        // What a fork leaves in the child: a second descriptor of the same open file.
+        let shared = journal.file.try_clone().expect("second descriptor");
+        drop(journal);
+        Journal::open(&path).expect("no longer locked");
+        drop(shared);
     }
 }
