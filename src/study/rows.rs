@@ -9,7 +9,10 @@ use crate::output;
 use crate::study::{Budget, Weights};
 
 /// Layout version of the file.
-pub(super) const SCHEMA: u32 = 5;
+pub(super) const SCHEMA: u32 = 6;
+
+/// What measured the rows.
+const TOOL_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The file of all rows in a study's folder.
 const FILE: &str = "study.json";
@@ -98,6 +101,9 @@ pub(super) struct Folder {
 #[derive(Serialize, Deserialize)]
 struct File {
     schema: u32,
+    /// The version that measured the rows: another may choose and fit otherwise.
+    #[serde(default)]
+    tool_version: String,
     rows: Vec<Row>,
 }
 
@@ -120,10 +126,13 @@ impl Folder {
                         .help("choose another --out, or remove the file to measure everything again"),
                 )
             })?;
-            if read.schema != SCHEMA {
+            if (read.schema, read.tool_version.as_str()) != (SCHEMA, TOOL_VERSION) {
                 return Diag::new("study/schema", "the rows are of another version of fratc")
                     .at(file.display())
-                    .expected(SCHEMA, read.schema)
+                    .expected(
+                        format!("layout {SCHEMA} of fratc {TOOL_VERSION}"),
+                        format!("layout {} of fratc {}", read.schema, read.tool_version),
+                    )
                     .help("choose another --out")
                     .err();
             }
@@ -145,7 +154,7 @@ impl Folder {
 
     /// Writes all rows.
     pub(super) fn save(&self) -> Result<()> {
-        let file = File { schema: SCHEMA, rows: self.rows.clone() };
+        let file = File { schema: SCHEMA, tool_version: TOOL_VERSION.into(), rows: self.rows.clone() };
         let mut text = serde_json::to_string_pretty(&file)
             .map_err(|e| Box::new(Diag::new("study/json", format!("cannot write JSON: {e}"))))?;
         text.push('\n');

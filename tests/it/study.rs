@@ -55,6 +55,15 @@ fn a_study_resumes_and_writes_the_same_tables() {
     assert_eq!((summary["rows"].as_u64(), summary["new"].as_u64()), (Some(8), Some(2)));
     let again = ["study.json", "study.csv", "study.md"].map(|f| fs::read(dir.join("s").join(f)).expect("table"));
     assert!(tables == again, "resumed tables differ");
+
+    // Rows of another version stay as they are: it may have measured something else.
+    let mut json: serde_json::Value = serde_json::from_slice(&tables[0]).expect("JSON");
+    json["tool_version"] = "0.0.1".into();
+    fs::write(dir.join("s/study.json"), json.to_string()).expect("written");
+    let other = fratc(dir, STUDY);
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert!(!other.status.success() && said.contains("study/schema") && said.contains("0.0.1"), "{said}");
+    assert_eq!(fs::read_to_string(dir.join("s/study.json")).expect("there"), json.to_string());
 }
 
 #[test]
