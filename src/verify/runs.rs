@@ -184,30 +184,33 @@ fn broken_off(stopped: &Stopped, place: &str, options: &Options) -> Box<Diag> {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
     use std::time::Duration;
 
     use super::*;
     use crate::diag::Answer;
     use crate::emit::EmittedFile;
 
-    /// What is said when QEMU is a shell script of this text.
-    fn with_qemu(text: &str) -> Result<Option<Printed>> {
+    /// What is said when QEMU is a shell script of this text that may run for `limit`.
+    fn with_qemu(text: &str, limit: Duration) -> Result<Option<Printed>> {
         let manifest = EmittedFile { path: "Cargo.toml".into(), bytes: Vec::new() };
         let copy = Copy::new(&[manifest], "pets", Duration::ZERO)?;
-        let script = copy.write("qemu", format!("#!/bin/sh\n{text}\n").as_bytes())?;
-        std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("the file is ours");
-        let options = Options {
-            qemu_program: script.to_str().map(str::to_string),
-            run_limit: Duration::from_millis(1500),
-            ..Options::default()
-        };
+        let plain = copy.write("plain", format!("#!/bin/sh\n{text}\n").as_bytes())?;
+        let script = plain.with_file_name("qemu");
+        // Another program makes the executable: one that this process writes cannot be run while a program that
+        // another test is just starting shares the open file.
+        let made = Command::new("install").args(["-m", "755"]).args([&plain, &script]).status();
+        assert!(made.expect("install runs").success());
+        let options =
+            Options { qemu_program: script.to_str().map(str::to_string), run_limit: limit, ..Options::default() };
         let target = Target::load("qemu-m4")?;
         qemu_part(&copy, Path::new("elf"), "samples.bin", &[&[1, 2], &[3, 4]], &target, &options)
     }
 
-    fn error(text: &str) -> Box<Diag> {
-        match with_qemu(text) {
+    const LONG: Duration = Duration::from_mins(1);
+    const SHORT: Duration = Duration::from_millis(1500);
+
+    fn error(text: &str, limit: Duration) -> Box<Diag> {
+        match with_qemu(text, limit) {
             Err(error) => error,
             Ok(_) => Box::new(Diag::new("none", "no error")),
         }
@@ -215,21 +218,22 @@ mod tests {
 
     #[test]
     fn qemu_that_hangs_floods_fails_or_babbles() {
-        let hangs = error("sleep 60");
+        let hangs = error("sleep 60", SHORT);
         assert_eq!((hangs.code, hangs.answer), ("verify/run-time", Answer::Failure), "{hangs}");
         assert!(hangs.to_string().contains("no end after 1.5 s"), "{hangs}");
-        let fails = error("echo 'a: 1 2'; echo 'machine broken' >&2; exit 3");
+        let fails = error("echo 'a: 1 2'; echo 'machine broken' >&2; exit 3", LONG);
         assert_eq!((fails.code, fails.answer), ("verify/run", Answer::No), "{fails}");
         assert!(fails.what.contains("after 1 samples: machine broken"), "{fails}");
-        assert_eq!(error("echo what is this").code, "verify/output");
+        assert_eq!(error("echo what is this", LONG).code, "verify/output");
         // Ends by the limit of output or of time, whichever comes first.
-        assert!(["verify/output", "verify/run-time"].contains(&error("yes").code));
+        assert!(["verify/output", "verify/run-time"].contains(&error("yes", SHORT).code));
     }
 
     #[test]
     fn qemu_gets_the_records_and_the_executable() {
         let printed = with_qemu(
             "wc -c < samples.bin | tr -d ' ' | sed 's/^/a: /'; echo \"$*\" | sed 's/^.*shift/b/; s/ /_/g; s/$/: 5/'",
+            LONG,
         );
         let printed = printed.expect("the script works").expect("the script is there");
         assert_eq!(printed.records[0].scores, [4]);

@@ -1,7 +1,6 @@
 //! `fratc flash` as users meet it, with a probe-rs of our own on the path.
 #![cfg(unix)]
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -44,8 +43,10 @@ fn flashing_says_what_it_does_and_every_failure_has_a_way_out() {
     std::fs::write(dir.join("net.int8"), qir::to_bytes(&programs::branches()).expect("bytes")).expect("written");
     let bin = dir.join("bin");
     std::fs::create_dir(&bin).expect("folder");
-    std::fs::write(bin.join("probe-rs"), PROBE_RS).expect("written");
-    std::fs::set_permissions(bin.join("probe-rs"), PermissionsExt::from_mode(0o755)).expect("ours");
+    std::fs::write(dir.join("plain"), PROBE_RS).expect("written");
+    // Not by this process: what it has open for writing cannot be run while another test starts a program.
+    let made = Command::new("install").args(["-m", "755"]).args([dir.join("plain"), bin.join("probe-rs")]).status();
+    assert!(made.expect("install runs").success());
     let old = std::env::var("PATH").expect("a path");
     let with = format!("{}:{old}", bin.display());
     let done = fratc(dir, &old, "", "emit net.int8 --target mine.toml --out net --firmware");
