@@ -6,6 +6,7 @@
 
 mod journal;
 mod scratch;
+mod written;
 
 use std::fs;
 use std::io::Write as _;
@@ -36,8 +37,9 @@ fn pending() -> MutexGuard<'static, Vec<PathBuf>> {
     PENDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes one file whole, replacing an older one.
+/// Writes one file whole, replacing an older one. A link is followed.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let path = &followed(path)?;
     let pending = Pending::beside(path)?;
     let held = self::pending();
     write(&pending.path, bytes).map_err(|e| failed(path, &e))?;
@@ -46,15 +48,17 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     pending.rename_to(path)
 }
 
-/// The name of the file that says that fratc made a folder, and so may replace it.
-pub const MARKER: &str = "fratc/report.json";
+/// Where a folder of fratc's keeps its report.
+pub const REPORT: &str = "fratc/report.json";
 
-/// Writes a folder of files whole. An existing folder is replaced if it is empty or made by fratc (holds
-/// [`MARKER`]); any other is refused.
+/// Writes a folder of files whole, and with them a list of their hashes. An existing folder is replaced if it is
+/// empty, or as fratc left it but for what cargo built there; any other is refused. A link is followed.
 pub fn write_folder(dir: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
     check_folder(dir)?;
+    let dir = &followed(dir)?;
     let pending = Pending::beside(dir)?;
-    for (name, bytes) in files {
+    let list = (written::LIST.to_string(), written::list(files).into_bytes());
+    for (name, bytes) in files.iter().chain([&list]) {
         let path = pending.path.join(name);
         let parent = path.parent().unwrap_or(&pending.path);
         let held = self::pending();
@@ -78,8 +82,15 @@ pub fn write_folder(dir: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
     pending.rename_to(dir)
 }
 
-/// Fails early where [`write_folder`] would refuse: a file in the way, or a folder that fratc did not make.
+/// Where `path` leads if it is a link, else itself.
+fn followed(path: &Path) -> Result<PathBuf> {
+    if path.is_symlink() { fs::canonicalize(path).map_err(|e| failed(path, &e)) } else { Ok(path.to_owned()) }
+}
+
+/// Fails early where [`write_folder`] would refuse: a file in the way, a folder that fratc did not make, or one in
+/// which somebody else has worked since.
 pub fn check_folder(dir: &Path) -> Result<()> {
+    let dir = &followed(dir)?;
     if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty())
         && !parent.is_dir()
     {
@@ -90,11 +101,8 @@ pub fn check_folder(dir: &Path) -> Result<()> {
     }
     match fs::read_dir(dir) {
         Ok(mut entries) => {
-            if entries.next().is_some() && !dir.join(MARKER).is_file() {
-                return Diag::new("output/not-ours", "the output folder holds files that fratc did not write")
-                    .at(dir.display())
-                    .help("choose an empty or new folder for --out")
-                    .err();
+            if entries.next().is_some() {
+                check_ours(dir)?;
             }
             let meta = fs::metadata(dir).map_err(|e| failed(dir, &e))?;
             if meta.permissions().readonly() {
@@ -114,6 +122,27 @@ pub fn check_folder(dir: &Path) -> Result<()> {
         }
         Err(e) => Err(failed(dir, &e)),
     }
+}
+
+/// Refuses a folder whose files are not all as fratc wrote them.
+fn check_ours(dir: &Path) -> Result<()> {
+    let Some(mut foreign) = written::foreign(dir).map_err(|e| failed(dir, &e))? else {
+        return Diag::new("output/not-ours", "the output folder holds files that fratc did not write")
+            .at(dir.display())
+            .help("choose an empty or new folder for --out")
+            .err();
+    };
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let more = foreign.len().saturating_sub(5);
+    foreign.truncate(5);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Diag::new("output/changed", "the output folder holds files that were changed or added since fratc wrote it")
+        .at(dir.display())
+        .expected("only what fratc wrote, which it may replace", format!("{}{more}", foreign.join(", ")))
+        .help("choose another --out; or, to have them replaced, move the folder or these files away first")
+        .err()
 }
 
 /// A temporary sibling that is removed unless it was renamed into place.
@@ -179,7 +208,7 @@ mod tests {
     use super::*;
 
     fn files(text: &str) -> Vec<(String, Vec<u8>)> {
-        vec![(MARKER.into(), b"{}".to_vec()), ("src/lib.rs".into(), text.as_bytes().to_vec())]
+        vec![(REPORT.into(), b"{}".to_vec()), ("src/lib.rs".into(), text.as_bytes().to_vec())]
     }
 
     #[test]
@@ -192,10 +221,51 @@ mod tests {
         let foreign = dir.path().join("foreign");
         fs::create_dir(&foreign).expect("folder");
         write_folder(&foreign, &files("empty is fine")).expect("empty folder");
-        fs::remove_file(foreign.join(MARKER)).expect("marker");
+        fs::remove_file(foreign.join(written::LIST)).expect("the list");
         let error = write_folder(&foreign, &files("no")).expect_err("not ours");
         assert_eq!(error.code, "output/not-ours");
         assert_eq!(fs::read_dir(dir.path()).expect("listing").count(), 2, "no temporary left");
+    }
+
+    #[test]
+    fn work_of_others_in_our_folder_is_never_lost() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let out = dir.path().join("crate");
+        for (path, text) in [("src/lib.rs", "edited"), ("src/sensor.rs", ""), ("NOTES.md", ""), (".git/HEAD", "")] {
+            write_folder(&out, &files("ours")).expect("nothing of others there");
+            let theirs = out.join(path);
+            fs::create_dir_all(theirs.parent().expect("a folder")).expect("folder");
+            fs::write(&theirs, text).expect("written");
+            let error = write_folder(&out, &files("new")).expect_err("theirs");
+            assert_eq!(error.code, "output/changed", "{path}");
+            let named = path.strip_suffix("HEAD").unwrap_or(path);
+            assert!(error.to_string().contains(named), "{error}");
+            assert_eq!(fs::read_to_string(&theirs).expect("still there"), text);
+            fs::remove_dir_all(&out).expect("removed");
+        }
+        // What cargo built there is nobody's work, and what is gone is not missed.
+        write_folder(&out, &files("ours")).expect("new folder");
+        fs::create_dir(out.join("target")).expect("folder");
+        fs::write(out.join("target/x"), "").expect("written");
+        fs::write(out.join("Cargo.lock"), "").expect("written");
+        fs::remove_file(out.join("src/lib.rs")).expect("removed");
+        write_folder(&out, &files("again")).expect("as fratc left it");
+        assert_eq!(fs::read_to_string(out.join("src/lib.rs")).expect("written"), "again");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_stay() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let (real, link, lost) = (dir.path().join("real"), dir.path().join("link"), dir.path().join("lost"));
+        fs::create_dir(&real).expect("folder");
+        std::os::unix::fs::symlink("real", &link).expect("link");
+        write_folder(&link, &files("through")).expect("an empty folder");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(real.join("src/lib.rs")).expect("written"), "through");
+        std::os::unix::fs::symlink("nowhere", &lost).expect("link");
+        assert_eq!(write_folder(&lost, &files("no")).expect_err("leads nowhere").code, "output/write");
+        assert_eq!(write_file(&lost, b"no").expect_err("leads nowhere").code, "output/write");
     }
 
     #[test]

@@ -345,7 +345,7 @@ fn write(
     kept.model.path = program.provenance.models.first().map_or_else(String::new, |(name, _)| name.clone());
     let json = serde_json::to_vec_pretty(&kept)
         .map_err(|e| Box::new(Diag::new("build/report", format!("cannot write the report: {e}"))))?;
-    files.push((output::MARKER.into(), json));
+    files.push((output::REPORT.into(), json));
     files.push((PROGRAM_FILE.into(), qir::to_bytes(program)?));
     output::write_folder(out, &files)
 }

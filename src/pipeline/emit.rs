@@ -77,7 +77,7 @@ pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Resu
         schema: SCHEMA,
         path: program.name.clone(),
         target: target.name.clone(),
-        files: files.len() + 2,
+        files: files.len() + 3,
         arena_bytes: plan.arena_bytes,
         weights_bytes: plan.sizes.weights_bytes,
         tables_bytes: plan.sizes.tables_bytes,
@@ -85,7 +85,7 @@ pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Resu
     };
     let json = serde_json::to_vec_pretty(&summary)
         .map_err(|e| Box::new(crate::diag::Diag::new("emit/report", format!("cannot write the report: {e}"))))?;
-    files.push((output::MARKER.into(), json));
+    files.push((output::REPORT.into(), json));
     files.push((PROGRAM_FILE.into(), qir::to_bytes(&program)?));
     progress.stage("write");
     output::write_folder(&options.out, &files)?;

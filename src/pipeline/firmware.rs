@@ -45,14 +45,14 @@ pub(super) fn write(
     let files = firmware::firmware(program, &own, target, golden, style)?;
     let mut files: Vec<(String, Vec<u8>)> = files.into_iter().map(|file| (file.path, file.bytes)).collect();
     let json = format!("{{\n  \"firmware_of\": {own:?},\n  \"target\": {:?}\n}}\n", target.name);
-    files.push((output::MARKER.into(), json.into_bytes()));
+    files.push((output::REPORT.into(), json.into_bytes()));
     output::write_folder(&beside, &files)?;
     Ok(beside)
 }
 
 /// The crate in `dir`: its board and its program.
 pub(super) fn open(dir: &Path, target: Option<&String>) -> Result<(Target, Program)> {
-    let kept = std::fs::read_to_string(dir.join(output::MARKER)).ok();
+    let kept = std::fs::read_to_string(dir.join(output::REPORT)).ok();
     let kept = kept.and_then(|text| serde_json::from_str::<Kept>(&text).ok());
     let Some(kept) = kept.filter(|kept| kept.firmware_of.is_none()) else {
         return Diag::new("verify/not-a-crate", "this is no crate that fratc wrote")

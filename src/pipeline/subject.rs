@@ -96,7 +96,7 @@ impl Subject {
     }
 
     fn of_crate(dir: &Path, options: &SubjectOptions, plan: plan::Options) -> Result<Self> {
-        let kept = std::fs::read_to_string(dir.join(output::MARKER)).map_err(|e| {
+        let kept = std::fs::read_to_string(dir.join(output::REPORT)).map_err(|e| {
             Diag::new("bench/not-a-crate", format!("this is no crate that fratc wrote ({e})"))
                 .at(dir.display())
                 .help("give the --out folder of `fratc build` or `fratc emit`, a case file or an int8 program")

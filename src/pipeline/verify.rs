@@ -57,7 +57,7 @@ struct Kept {
 
 /// Verifies the crate in `dir`; a difference is the answer no.
 pub fn verify(dir: &Path, options: &VerifyOptions, progress: &dyn Progress) -> Result<Summary> {
-    let kept = std::fs::read_to_string(dir.join(output::MARKER)).map_err(|e| {
+    let kept = std::fs::read_to_string(dir.join(output::REPORT)).map_err(|e| {
         Box::new(
             Diag::new("verify/not-a-crate", format!("this is no crate that fratc wrote ({e})"))
                 .at(dir.display())
