@@ -109,6 +109,12 @@ impl Case {
             .err()
     }
 
+    /// The files that the case is made of: its own, the model and the data, but for folders of images.
+    pub fn files(&self) -> Vec<&Path> {
+        let data = [&self.calibration, &self.test, &self.train].into_iter().flatten().flat_map(DataSource::files);
+        [self.path.as_path(), self.model.as_path()].into_iter().chain(data).collect()
+    }
+
     /// The calibration samples.
     pub fn calibration(&self) -> Result<Samples> {
         self.read(self.calibration.as_ref(), "calibration")

@@ -22,7 +22,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Names must be there, not blank and all different.
+/// Names must be there, not blank, on one line and all different.
 pub(super) fn check(names: &[String]) -> Placeless<()> {
     if names.is_empty() || (names.len() == 1 && names[0].is_empty()) {
         return Err(Diag::new("data/labels", "there are no label names"));
@@ -32,6 +32,10 @@ pub(super) fn check(names: &[String]) -> Placeless<()> {
         if name.is_empty() {
             return Err(Diag::new("data/labels", format!("label {i} has no name"))
                 .help("write one name a line without blank lines between"));
+        }
+        if name.contains(char::is_control) {
+            return Err(Diag::new("data/labels", format!("label {i} is more than one line of text"))
+                .expected("a name without control characters", format!("{name:?}")));
         }
         if let Some(first) = seen.insert(name, i) {
             return Err(Diag::new("data/labels", format!("labels {first} and {i} are both named `{name}`")));

@@ -1,6 +1,6 @@
 //! Where samples come from, and the one door to all readers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::data::{FolderPart, InputContract, Placeless, Record, Samples, folder, idx, npy, npz, records};
 use crate::diag::{Diag, Result};
@@ -86,6 +86,15 @@ pub enum DataSource {
 }
 
 impl DataSource {
+    /// Its files; a folder of images is none.
+    pub fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::Records { path, .. } | Self::Npz { path, .. } => vec![path],
+            Self::Idx { images, labels } | Self::Npy { images, labels, .. } => vec![images, labels],
+            Self::Folder { .. } => Vec::new(),
+        }
+    }
+
     /// All samples of the source, in the order of the files.
     pub fn read(&self, contract: &InputContract, label_names: &[String]) -> Result<Samples> {
         let names = label_names.len();

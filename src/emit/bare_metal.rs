@@ -27,7 +27,8 @@ pub fn bare_metal_rs() -> String {
 
 /// `examples/infer.rs` of the crate `crate_name`.
 pub fn infer_rs(crate_name: &str) -> String {
-    infer_rs_with(&format!("use {} as network;", crate_name.replace('-', "_")))
+    // From the root: the example has modules of its own.
+    infer_rs_with(&format!("use ::{} as network;", crate_name.replace('-', "_")))
 }
 
 /// The same with another network: `network` is a Rust item that declares it.
@@ -207,6 +208,6 @@ mod tests {
 
     #[test]
     fn the_crates_name_becomes_an_identifier() {
-        assert!(infer_rs("my-pets").contains("use my_pets as network;"));
+        assert!(infer_rs("my-pets").contains("use ::my_pets as network;"));
     }
 }

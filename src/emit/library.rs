@@ -12,6 +12,17 @@ const PARTS: &str =
 /// What is said of layers whose outputs are never whole.
 const STRIPS: &str = "\n///\n/// Some layers advance together, a few rows at a time: they all run in the last one's turn, and of those before it\n/// the output is shown as empty.";
 
+const LABEL: &str = "/// Name of the class.
+    pub fn label(&self) -> &'static str {
+        CLASSES.get(self.class).copied().unwrap_or_default()
+    }";
+
+const REJECTING_LABEL: &str = "/// Name of the [answer](Self::answer), or [`NONE`].
+    pub fn label(&self) -> &'static str {
+        let answer = self.answer().and_then(|class| CLASSES.get(class));
+        answer.copied().unwrap_or(NONE)
+    }";
+
 /// What is said of layers whose outputs are not shown.
 fn hidden(plan: &Plan) -> String {
     let said = [(plan.parts.is_empty(), PARTS), (plan.strips.is_empty(), STRIPS)];
@@ -47,6 +58,7 @@ pub(super) fn library(program: &Program, plan: &Plan) -> EmittedFile {
             ("macs", &grouped(program.macs())),
             ("parts", &hidden(plan)),
             ("scale", &format!("{:?}", scores.scale)),
+            ("label", if program.reject.is_some() { REJECTING_LABEL } else { LABEL }),
             ("zero_point", &scores.zero_point.to_string()),
             ("CLASSES", &array(&format!("pub const CLASSES: [&str; {}] = ", classes.len()), &classes)),
             ("LAYERS", &array(&format!("pub const LAYERS: [&str; {}] = ", layers.len()), &layers)),

@@ -32,7 +32,7 @@ mod strips;
 mod text;
 
 pub use golden::Sample;
-pub use readme::{Accuracy, Facts};
+pub use readme::{Accuracy, Detection, Facts};
 
 use crate::diag::{Diag, Result};
 use crate::plan::Plan;
@@ -101,14 +101,20 @@ pub fn emit(program: &Program, plan: &Plan, target: &Target, options: &Options) 
     Ok(files)
 }
 
+/// Refuses names that a crate cannot have.
+pub fn check_name(name: &str) -> Result<()> {
+    if names::is_taken(name) {
+        return Diag::new("emit/name", format!("a crate cannot be called `{name}`"))
+            .help("a target of the crate or of Rust has this name; choose another --out")
+            .err();
+    }
+    Ok(())
+}
+
 /// What the emitter asks beyond the program's own invariants.
 fn check(program: &Program, options: &Options) -> Result<()> {
     let place = format!("program `{}`", program.name);
-    if names::is_taken(&program.name) {
-        return Diag::new("emit/name", format!("a crate cannot be called `{}`", program.name))
-            .help("a target of the crate or of Rust has this name; choose another")
-            .err();
-    }
+    check_name(&program.name)?;
     let scores = program.tensor(program.output).shape.len();
     if options.samples.is_empty() {
         return Diag::new("emit/sample", "there is no golden sample").at(place).expected("at least 1", 0).err();

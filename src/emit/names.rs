@@ -8,11 +8,51 @@ use crate::qir::Program;
 const MAX_CHARS: usize = 36;
 
 /// Names with a meaning of their own in `src/layers.rs`.
-const RESERVED: [&str; 28] = [
-    "run", "step", "index", "region", "pair", "regions", "split", "hwc", "window", "rows_of", "bytes_of", "to_i8",
-    "to_i32", "x", "y", "a", "b", "t", "parts", "memory", "input", "scores", "observe", "band", "rows", "taps", "from",
+const RESERVED: [&str; 38] = [
+    "run",
+    "step",
+    "index",
+    "region",
+    "pair",
+    "regions",
+    "split",
+    "hwc",
+    "window",
+    "rows_of",
+    "bytes_of",
+    "to_i8",
+    "to_i32",
+    "x",
+    "y",
+    "a",
+    "b",
+    "g",
+    "t",
+    "parts",
+    "part",
+    "memory",
+    "input",
+    "scores",
+    "observe",
+    "band",
+    "rows",
+    "taps",
+    "from",
     "to",
+    "read",
+    "since",
+    "until",
+    "slide",
+    "before",
+    "now",
+    "turns",
+    "black_box",
 ];
+
+/// Whether `name` has a meaning of its own: `part` and `from` are numbered there.
+fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name) || RESERVED.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit()))
+}
 
 /// Rust's keywords of all editions.
 const KEYWORDS: [&str; 52] = [
@@ -24,7 +64,7 @@ const KEYWORDS: [&str; 52] = [
 
 /// Whether a target of every emitted crate, or a crate of Rust itself, is called `name`.
 pub(super) fn is_taken(name: &str) -> bool {
-    ["alloc", "golden", "infer", "proc_macro", "test"].contains(&name)
+    ["alloc", "core", "golden", "infer", "proc_macro", "std", "test"].contains(&name)
 }
 
 /// The crate's name in Rust code.
@@ -72,7 +112,7 @@ fn snake_case(name: &str) -> String {
     if name.is_empty() {
         name = "layer".into();
     }
-    if name.starts_with(|c: char| c.is_ascii_digit()) || RESERVED.contains(&&*name) || KEYWORDS.contains(&&*name) {
+    if name.starts_with(|c: char| c.is_ascii_digit()) || is_reserved(&name) || KEYWORDS.contains(&&*name) {
         name = format!("layer_{name}");
     }
     name.chars().take(MAX_CHARS).collect()
@@ -92,6 +132,8 @@ mod tests {
             ("0", "layer_0"),
             ("match", "layer_match"),
             ("x", "layer_x"),
+            ("part0", "layer_part0"),
+            ("BlackBox", "layer_black_box"),
             ("größe", "gr_e"),
             ("", "layer"),
             ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),

@@ -34,6 +34,25 @@ pub struct Facts {
     pub source_macs: Option<u64>,
     /// Accuracy on the test split.
     pub accuracy: Option<Accuracy>,
+    /// The same of a crate that may answer none of the wanted classes.
+    pub detection: Option<Detection>,
+    /// The command that writes the crate anew, for a shell.
+    pub command: Option<String>,
+}
+
+/// How well wanted test samples are told from others, as fractions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detection {
+    /// Test samples of wanted classes.
+    pub wanted: usize,
+    /// Of them taken for a wanted class.
+    pub recall: f64,
+    /// Of them taken for their own class.
+    pub right: f64,
+    /// Test samples of other classes.
+    pub others: usize,
+    /// Of them taken for a wanted class.
+    pub false_accepts: f64,
 }
 
 /// Where the crate comes from, line by line, as Markdown.
@@ -60,7 +79,6 @@ pub(super) fn readme(program: &Program, plan: &Plan, target: &Target, facts: &Fa
         InputKind::U8 => "raw `u8` pixels",
         InputKind::I8 => "raw `i8` features",
     };
-    let classes: Vec<String> = program.classes.iter().map(|class| code(class)).collect();
     let text = fill(
         include_str!("templates/README.md"),
         &[
@@ -74,18 +92,46 @@ pub(super) fn readme(program: &Program, plan: &Plan, target: &Target, facts: &Fa
             ),
             ("cores", plan.family().map_or("", cores)),
             ("crate", &names::crate_ident(program)),
-            ("classes", &classes.join(", ")),
-            ("class_count", &classes.len().to_string()),
+            ("what", &what(program)),
+            ("answer", if program.reject.is_some() { ANSWER } else { "" }),
             ("shape", &format!("[{}, {}, {}]", input.h, input.w, input.c)),
             ("kind", kind),
             ("target", &target.name),
             ("triple", target.rust_target.triple()),
             ("figures", &figures(program, plan, facts)),
             ("origin", &origin(program).join("\n")),
-            ("command", &command(program)),
+            ("anew", &facts.command.as_ref().map_or_else(String::new, |command| anew(command))),
         ],
     );
     EmittedFile::text("README.md", text)
+}
+
+/// What the crate is, in half a sentence.
+fn what(program: &Program) -> String {
+    let names = |classes: &[String]| classes.iter().map(|class| code(class)).collect::<Vec<_>>().join(", ");
+    let Some((reject, (wanted, others))) =
+        program.reject.and_then(|reject| Some((reject, program.classes.split_at_checked(reject.wanted as usize)?)))
+    else {
+        return format!("An int8 classifier of {} classes ({})", program.classes.len(), names(&program.classes));
+    };
+    format!(
+        "An int8 detector of {} among {} other classes ({}), which may answer none: a wanted score must be {} above\nthe others,",
+        names(wanted),
+        others.len(),
+        names(others),
+        reject.threshold
+    )
+}
+
+/// How a detector's answer is read.
+const ANSWER: &str = "
+`prediction.answer()` is the wanted class that the input shows, an index into `CLASSES`, or `None`; `label()` is its
+name, or `none`. `class` and `scores` are those of all classes. `THRESHOLD` trades misses for false accepts.
+";
+
+/// How the crate is written anew.
+fn anew(command: &str) -> String {
+    format!("\nTo write it anew:\n\n```\n{command}\n```\n")
 }
 
 /// What the kernels need of the core.
@@ -102,7 +148,10 @@ fn figures(program: &Program, plan: &Plan, facts: &Facts) -> String {
     let bytes = |bytes: usize| Some(format!("{bytes} bytes"));
     let count = |value: Option<u64>, unit: &str| value.map(|value| format!("{value}{unit}"));
     let percent = |value: f64| format!("{:.2} %", 100.0 * value);
-    let accuracy = facts.accuracy.as_ref();
+    let detection = facts.detection.as_ref();
+    // Which of all classes is likeliest is not what a detector is asked.
+    let accuracy = facts.accuracy.as_ref().filter(|_| detection.is_none());
+    let of = |share: f64, samples: usize| format!("{} of {samples} test samples", percent(share));
     let rows = [
         ("flash: weights", bytes(plan.sizes.weights_bytes)),
         ("flash: tables", bytes(plan.sizes.tables_bytes)),
@@ -114,8 +163,11 @@ fn figures(program: &Program, plan: &Plan, facts: &Facts) -> String {
         ("multiply-accumulates", Some(program.macs().to_string())),
         ("multiply-accumulates of the source model", count(facts.source_macs, "")),
         ("instructions per inference", count(facts.instructions, "")),
-        ("accuracy", accuracy.map(|a| format!("{} of {} test samples", percent(a.int8), a.samples))),
+        ("accuracy", accuracy.map(|a| of(a.int8, a.samples))),
         ("accuracy of the source model on these classes", accuracy.and_then(|a| a.source_masked).map(percent)),
+        ("recall: wanted classes taken for one", detection.map(|d| of(d.recall, d.wanted))),
+        ("wanted classes taken for the right one", detection.map(|d| of(d.right, d.wanted))),
+        ("false accepts: other classes taken for a wanted one", detection.map(|d| of(d.false_accepts, d.others))),
     ];
     let mut out = String::new();
     for (name, value) in rows {
@@ -124,11 +176,4 @@ fn figures(program: &Program, plan: &Plan, facts: &Facts) -> String {
         }
     }
     out
-}
-
-/// The command that writes the crate anew.
-fn command(program: &Program) -> String {
-    let mut words = vec![format!("fratc build CASE.toml --out {}", program.name)];
-    words.extend(program.provenance.options.iter().map(|option| option.replace(char::is_control, " ")));
-    words.join(" ")
 }

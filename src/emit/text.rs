@@ -50,11 +50,17 @@ pub(super) fn range(offset: usize, bytes: usize) -> String {
     format!("{}..{}", grouped(offset as i128), grouped((offset + bytes) as i128))
 }
 
+/// Whether `c` shows nothing but steers the text around it; the compiler refuses some of these in comments too.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
 /// A string literal.
 pub(super) fn string(value: &str) -> String {
     let mut out = String::from("\"");
     for c in value.chars() {
-        if c.is_control() || c == '"' || c == '\\' || "\u{200b}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}".contains(c) {
+        if is_unseen(c) || c == '"' || c == '\\' {
             out.extend(c.escape_default());
         } else {
             out.push(c);
@@ -66,7 +72,7 @@ pub(super) fn string(value: &str) -> String {
 
 /// A name inside backticks in a doc comment or Markdown: one line, no backtick, no table bar.
 pub(super) fn code(value: &str) -> String {
-    let clean: String = value.chars().map(|c| if c.is_control() || c == '`' || c == '|' { '_' } else { c }).collect();
+    let clean: String = value.chars().map(|c| if is_unseen(c) || c == '`' || c == '|' { '_' } else { c }).collect();
     format!("`{clean}`")
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::diag::{Diag, Result};
+use crate::pipeline::inputs::spare;
 use crate::pipeline::{From, Progress, RouteOptions, Source, assembly, finetune, joint, route, score, together};
 use crate::report::{Finetune, SCHEMA};
 
@@ -64,6 +65,7 @@ pub fn add_class(path: &Path, options: &AddClassOptions, progress: &dyn Progress
                 .err();
         }
     }
+    spare(&options.out, options.from.iter().map(|from| from.case.as_path()))?;
     progress.stage("load");
     let old = assembly::open(path)?;
     let source = Source { device: options.route.device, ..joint::extend(&old, &options.from)? };

@@ -8,6 +8,7 @@ use crate::diag::{Diag, Result};
 use crate::ir::onnx;
 use crate::output;
 use crate::pipeline::assembly::{self, is_assembly};
+use crate::pipeline::inputs::spare;
 use crate::pipeline::{From, HeadScale, Progress, RouteOptions, Source, finetune, joint, route};
 use crate::report::{Finetune, SCHEMA};
 
@@ -47,6 +48,7 @@ pub struct Summary {
 
 /// Cuts the wanted classes out of the case's network and writes the result.
 pub fn assemble(case: &Path, options: &AssembleOptions, progress: &dyn Progress) -> Result<Summary> {
+    spare(&options.out, options.route.libraries.iter().map(PathBuf::as_path).chain([case]))?;
     progress.stage("load");
     if is_assembly(&options.out) && !is_assembly(case) {
         // What may be extended later is a component among others from the start.
@@ -72,6 +74,7 @@ pub fn assemble_from(
             .help("leave --heads joint out, or write an ONNX file")
             .err();
     }
+    spare(&options.out, from.iter().map(|from| from.case.as_path()))?;
     progress.stage("load");
     let source = Source { device: options.route.device, ..joint::open(from, scale, false)? };
     assemble_source(&source, options, progress)

@@ -9,6 +9,7 @@ use crate::data::SampleSet;
 use crate::device::Place;
 use crate::diag::{Diag, Result};
 use crate::library::{self, Relevance};
+use crate::pipeline::inputs::spare;
 use crate::pipeline::{Progress, Source};
 use crate::report::SCHEMA;
 
@@ -63,6 +64,10 @@ pub fn attribute(
     options: &AttributeOptions,
     progress: &dyn Progress,
 ) -> Result<AttributeSummary> {
+    spare(out, [Some(case), options.manifest.as_deref()].into_iter().flatten())?;
+    if let Some(manifest) = &options.manifest {
+        spare(manifest, [case])?;
+    }
     progress.stage("load");
     let source = Source::open_model(case)?;
     let samples = source.case.calibration_stream()?;
@@ -137,6 +142,7 @@ pub fn attribute(
 
 /// Adds up the partial results `parts` of `case` and writes the library to `out`.
 pub fn merge(case: &Path, parts: &[PathBuf], out: &Path, progress: &dyn Progress) -> Result<AttributeSummary> {
+    spare(out, parts.iter().map(PathBuf::as_path).chain([case]))?;
     progress.stage("load");
     let source = Source::open_model(case)?;
     let first =

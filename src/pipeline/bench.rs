@@ -8,6 +8,7 @@ use crate::diag::{Diag, Result};
 use crate::emit::{self, EmittedFile, bare_metal};
 use crate::output;
 use crate::pipeline::emit::{golden, random_inputs};
+use crate::pipeline::inputs::spare;
 use crate::pipeline::subject::Subject;
 use crate::pipeline::{Progress, SubjectOptions};
 use crate::plan::{self, Plan};
@@ -45,6 +46,9 @@ pub struct Benched {
 
 /// Measures one inference of what `path` names: a case file, an int8 program, or the folder of an emitted crate.
 pub fn bench(path: &Path, options: &BenchOptions, progress: &dyn Progress) -> Result<Benched> {
+    if let Some(save) = &options.save {
+        spare(save, [path])?;
+    }
     let baseline = options.compare.as_deref().map(read).transpose()?;
     let subject = Subject::open(path, &options.subject, options.plan.optimize, progress)?;
     let Subject { program, target, name, emitted, plan: wanted_plan, .. } = &subject;

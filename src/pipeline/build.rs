@@ -7,9 +7,10 @@ use crate::data::Samples;
 use crate::diag::{Diag, Result};
 use crate::emit::{self, EmittedFile};
 use crate::output;
+use crate::pipeline::command::{command, words};
 use crate::pipeline::emit::{PROGRAM_FILE, facts, golden};
 use crate::pipeline::simplify::simplify;
-use crate::pipeline::{FirmwareStyle, From, HeadScale, Place, Progress, RejectOptions, RouteOptions, Source};
+use crate::pipeline::{FirmwareStyle, From, HeadScale, Progress, RejectOptions, RouteOptions, Source};
 use crate::pipeline::{accuracy, calibration, finetune, joint, memory, quantize, reject, route, score};
 use crate::plan::{self, Plan};
 use crate::qir::{self, Program};
@@ -47,14 +48,14 @@ pub struct BuildOptions {
 }
 
 /// [`BuildOptions`] with the case file's options and the defaults filled in.
-struct Settings {
+pub(super) struct Settings {
     out: PathBuf,
     target: Target,
-    route: route::Wanted,
+    pub(super) route: route::Wanted,
     qemu_samples: usize,
-    random_calibration: Option<usize>,
-    simplify: bool,
-    reject: Option<RejectOptions>,
+    pub(super) random_calibration: Option<usize>,
+    pub(super) simplify: bool,
+    pub(super) reject: Option<RejectOptions>,
 }
 
 impl Settings {
@@ -108,7 +109,7 @@ pub fn build(case: &Path, options: &BuildOptions, progress: &dyn Progress) -> Re
     }
     progress.stage("load");
     let source = Source { device: options.route.device, ..Source::open(case)? };
-    build_source(&source, options, progress)
+    build_by_command(&source, options, true, progress)
 }
 
 /// Builds the crate of several components, each from its own source.
@@ -118,16 +119,27 @@ pub fn build_from(from: &[From], scale: HeadScale, options: &BuildOptions, progr
     }
     progress.stage("load");
     let source = Source { device: options.route.device, ..joint::open(from, scale, options.reject.is_some())? };
-    build_source(&source, options, progress)
+    build_by_command(&source, options, true, progress)
 }
 
 /// The same from a source in memory.
 pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Progress) -> Result<Outcome> {
+    build_by_command(source, options, false, progress)
+}
+
+/// The same; whether `fratc build` does it, so that the crate can say how it is written anew.
+fn build_by_command(
+    source: &Source,
+    options: &BuildOptions,
+    by_command: bool,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
     let mut settings = Settings::resolve(source, options)?;
     let (classes, asked) = classes(source, options)?;
     settings.route.rejecting = settings.reject.is_some().then_some(asked);
     let Settings { out, target, route: wanted, .. } = &settings;
     let name = quantize::crate_name(out)?;
+    emit::check_name(&name).map_err(|error| Box::new(error.at(out.display())))?;
     let folder = settings.reject.as_ref().and_then(|r| r.background.as_deref());
     let background = folder.map(|folder| reject::background(source, folder)).transpose()?;
     let mut notes = Vec::new();
@@ -242,7 +254,13 @@ pub fn build_source(source: &Source, options: &BuildOptions, progress: &dyn Prog
         .or_else(|| memory::limits_gate(&report, &wanted.limits).err());
     if refused.is_none() {
         progress.stage("write");
-        write(&report, &program, &plan, target, golden(&program, &inputs), out)?;
+        let command = by_command.then(|| command(source, &program.provenance.options, &target.name, &program.name));
+        let emitted = emit::Options {
+            facts: facts(&report, command),
+            samples: golden(&program, &inputs),
+            ..emit::Options::default()
+        };
+        write(&report, &program, &plan, target, &emitted, out)?;
         if let Some(style) = options.firmware
             && let Some(golden) = golden(&program, &inputs).first()
         {
@@ -277,67 +295,16 @@ fn inputs(source: &Source, classes: &[usize], seed: u64) -> Samples {
     }
 }
 
-/// The options that shape the program, for file headers.
-fn words(source: &Source, classes: &[usize], cut: &route::Cut, settings: &Settings) -> Vec<String> {
-    let mut words: Vec<String> = source.parts.iter().filter(|p| p.wanted).map(super::Part::word).collect();
-    if words.is_empty() {
-        words.push(format!("--classes {}", source.names(classes).join(",")));
-    } else {
-        words.push(format!("--heads {}", source.head_scale.name()));
-    }
-    let wanted = &settings.route;
-    if let Some(keep) = wanted.keep {
-        words.push(format!("--keep {keep}"));
-    }
-    if let Some(drop) = wanted.max_drop {
-        words.push(format!("--max-drop {drop}"));
-    }
-    for (flag, limit) in wanted.limits.each() {
-        words.extend(limit.map(|limit| format!("{flag} {limit}")));
-    }
-    if let Some(method) = &cut.method {
-        words.push(format!("--method {method}"));
-        if !cut.route.refit {
-            words.push("--no-refit".into());
-        }
-    }
-    // Engines round differently; which of several alike ran does not matter.
-    match source.device {
-        Place::Host => {}
-        Place::Candle | Place::Scarce(_) => words.push("--device candle".into()),
-        Place::Cuda(_) => words.push("--device cuda".into()),
-    }
-    words.extend(settings.route.finetune.words());
-    if let Some(n) = settings.random_calibration {
-        words.push(format!("--random-calibration {n}"));
-    }
-    if !settings.simplify {
-        words.push("--no-simplify".into());
-    }
-    if let Some(options) = &settings.reject {
-        words.push(format!("--reject {}", options.point));
-        if options.background.is_some() {
-            words.push("--background DIR".into());
-        }
-    }
-    if settings.route.optimize != plan::Optimize::default() {
-        words.push(format!("--optimize {}", settings.route.optimize.name()));
-    }
-    words.push(format!("--seed {}", settings.route.seed));
-    words
-}
-
 /// Emits again, now with the measured figures in the README, and writes the folder whole.
 fn write(
     report: &report::Build,
     program: &Program,
     plan: &Plan,
     target: &Target,
-    samples: Vec<emit::Sample>,
+    options: &emit::Options,
     out: &Path,
 ) -> Result<()> {
-    let options = emit::Options { facts: facts(report), samples, ..emit::Options::default() };
-    let mut files: Vec<(String, Vec<u8>)> = emit::emit(program, plan, target, &options)?
+    let mut files: Vec<(String, Vec<u8>)> = emit::emit(program, plan, target, options)?
         .into_iter()
         .map(|EmittedFile { path, bytes }| (path, bytes))
         .collect();

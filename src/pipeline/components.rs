@@ -8,6 +8,7 @@ use crate::diag::Result;
 use crate::ir::groups::GroupKind;
 use crate::library::{self, Relevance};
 use crate::output;
+use crate::pipeline::inputs::spare;
 use crate::pipeline::{Progress, Source};
 use crate::report::{self, ClassPart, Components, RouteStrip, SCHEMA};
 use crate::route::{self, Route};
@@ -29,6 +30,9 @@ pub struct ComponentsOptions {
 
 /// Lists the classes of the case at `path`.
 pub fn components(path: &Path, options: &ComponentsOptions, progress: &dyn Progress) -> Result<Components> {
+    if let Some(svg) = &options.svg {
+        spare(svg, [Some(path), options.library.as_deref()].into_iter().flatten())?;
+    }
     progress.stage("load");
     let source = Source::open(path)?;
     let classes = source.any_classes(&options.classes)?;

@@ -9,10 +9,10 @@ use crate::diag::Result;
 use crate::emit::{self, EmittedFile};
 use crate::output;
 use crate::pipeline::simplify::simplify;
-use crate::pipeline::{FirmwareStyle, Progress};
+use crate::pipeline::{FirmwareStyle, Progress, memory};
 use crate::qir::{self, Program};
 use crate::report::{self, SCHEMA};
-use crate::target::{Needs, Target, check_fit};
+use crate::target::Target;
 use crate::{plan, sim};
 
 /// Where the crate's folder keeps the int8 program that it was made from.
@@ -66,8 +66,8 @@ pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Resu
     program.name = super::quantize::crate_name(&options.out)?;
     let (program, simplified) = simplify(program, &target, options.simplify)?;
     let plan = plan::plan_as(&program, &target, &options.plan)?;
-    let flash = (plan.sizes.weights_bytes + plan.sizes.tables_bytes) as u64;
-    check_fit(&target, Needs { flash, arena: plan.arena_bytes as u64, other_ram: plan.input_bytes as u64 })?;
+    let (layers, _) = memory::predicted(&program, &plan, &target);
+    memory::check(&target, memory::needs(&program, &plan, &target, None, None), &layers, || None)?;
     let inputs = random_inputs(&program, GOLDEN);
     let options_emit = emit::Options { samples: golden(&program, &inputs), ..emit::Options::default() };
     let files = emit::emit(&program, &plan, &target, &options_emit)?;
@@ -128,7 +128,7 @@ pub fn golden(program: &Program, inputs: &Samples) -> Vec<emit::Sample> {
 }
 
 /// The measured figures that go into the crate's README.
-pub fn facts(report: &report::Build) -> emit::Facts {
+pub fn facts(report: &report::Build, command: Option<String>) -> emit::Facts {
     emit::Facts {
         code_bytes: report.flash.as_ref().map(|f| f.code_bytes),
         flash_bytes: report.flash.as_ref().map(|f| f.total_bytes),
@@ -140,5 +140,13 @@ pub fn facts(report: &report::Build) -> emit::Facts {
             int8: a.int8,
             source_masked: Some(a.source_masked),
         }),
+        detection: report.reject.as_ref().map(|r| emit::Detection {
+            wanted: r.wanted_samples,
+            recall: r.recall,
+            right: r.right,
+            others: r.other_samples,
+            false_accepts: r.false_accepts,
+        }),
+        command,
     }
 }

@@ -10,7 +10,7 @@ use crate::pipeline::{Limits, Progress, Source};
 use crate::plan::{self, Plan, code};
 use crate::qir::Program;
 use crate::report::{self, LayerMemory, Region};
-use crate::target::{Needs, Target, check_fit};
+use crate::target::{Needs, STACK_AND_STATICS, Target, check_fit};
 use crate::verify::Footprint;
 
 /// What `plan` needs of a board, with what was measured in place of what is predicted.
@@ -95,14 +95,15 @@ fn heaviest(layers: &[LayerMemory]) -> Option<&LayerMemory> {
     layers.iter().max_by_key(|layer| layer.flash_bytes())
 }
 
-/// Whether `needs` fit the board; if not, says which layer takes most and what limits would choose.
+/// Whether `needs`, as predicted, fit the board beside a stack; if not, says which layer takes most and what limits would choose.
 pub(super) fn check(
     target: &Target,
     needs: Needs,
     layers: &[LayerMemory],
     advice: impl FnOnce() -> Option<String>,
 ) -> Result<()> {
-    check_fit(target, needs).map_err(|mut diag| {
+    let linked = Needs { other_ram: needs.other_ram + STACK_AND_STATICS, ..needs };
+    check_fit(target, linked).map_err(|mut diag| {
         let mut help: Vec<String> = heaviest(layers).map(|layer| layer.blame(needs.flash)).into_iter().collect();
         help.extend(advice());
         help.extend(diag.help.take());
@@ -124,13 +125,12 @@ pub(super) fn advice(
     }
     let (flash, ram) =
         (u64::from(target.code_region().usable_bytes()), u64::from(target.arena_region().usable_bytes()));
-    // The stack and statics of a firmware need some.
-    let limits = Limits { flash: Some(flash), ram: Some(ram - ram / 8), ..wanted.limits };
+    let ram = ram.saturating_sub(STACK_AND_STATICS.max(ram / 8));
+    let limits = Limits { flash: Some(flash), ram: Some(ram), ..wanted.limits };
     let limited = Wanted { keep: None, max_drop: None, limits, target: Some(target.clone()), ..wanted.clone() };
     Some(match route::cut(source, classes, &limited, progress) {
         Ok(cut) => format!(
-            "--max-flash {flash} --max-ram {} would keep {:.0} % of the channels and {} MACs",
-            ram - ram / 8,
+            "--max-flash {flash} --max-ram {ram} would keep {:.0} % of the channels and {} MACs",
             100.0 * cut.route.keep,
             cut.graph.macs()
         ),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::data::Samples;
 use crate::diag::{Diag, Result};
 use crate::ir::{Graph, pass};
+use crate::pipeline::inputs::spare;
 use crate::pipeline::{Progress, Source, calibration};
 use crate::qir::{self, Program, Provenance};
 use crate::report::SCHEMA;
@@ -46,6 +47,7 @@ pub struct Summary {
 
 /// Lowers a network with the case's input contract and calibration samples.
 pub fn quantize(case: &Path, options: &QuantizeOptions, progress: &dyn Progress) -> Result<Summary> {
+    spare(&options.out, [Some(case), options.model.as_deref()].into_iter().flatten())?;
     progress.stage("load");
     let source = Source::open(case)?;
     let classes = source.classes(&options.classes)?;
@@ -109,15 +111,16 @@ pub fn lower(
 
 /// A crate name from the last component of an output path: lower case, digits, `-` and `_`.
 pub fn crate_name(out: &Path) -> Result<String> {
-    let stem = out.file_stem().map_or_else(String::new, |n| n.to_string_lossy().to_lowercase());
+    let whole = std::path::absolute(out).unwrap_or_else(|_| out.to_owned());
+    let stem = whole.file_stem().map_or_else(String::new, |n| n.to_string_lossy().to_lowercase());
     let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
     let name = name.trim_matches('-').to_string();
-    if name.chars().next().is_some_and(|c| c.is_ascii_alphabetic()) {
+    if qir::is_crate_name(&name) {
         return Ok(name);
     }
     Diag::new("cli/crate-name", "no crate name can be made of the output's name")
         .at(out.display())
-        .expected("a name that starts with a letter", format!("\"{name}\""))
+        .expected("a name that starts with a letter and is no keyword of Rust", format!("\"{name}\""))
         .help("choose another --out")
         .err()
 }

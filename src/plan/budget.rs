@@ -20,7 +20,7 @@ const LEANER: usize = 8;
 /// As [`super::plan`].
 pub fn plan_as(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
     let chosen = plan_whole(program, target, options)?;
-    let room = options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes());
+    let room = options.max_ram.unwrap_or(u64::MAX).min(target.room_bytes());
     let over = |ram: u64| u128::from(ram.saturating_sub(room));
     if options.optimize != Optimize::Ram {
         if over(ram(&chosen)) == 0 {
@@ -129,7 +129,7 @@ fn leanest(program: &Program, target: &Target) -> Vec<Kernel> {
 /// are chosen again with as much less.
 fn within_flash(program: &Program, target: &Target, options: &Options) -> Result<Plan> {
     // Bands take code.
-    let room = options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes());
+    let room = options.max_ram.unwrap_or(u64::MAX).min(target.room_bytes());
     let in_room = |plan: &Plan| ram(plan) <= room;
     let choose = |options: &Options| {
         let choice = select::Choice::new(program, target, options);

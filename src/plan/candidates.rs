@@ -32,7 +32,11 @@ impl Features {
             Core::M0 | Core::M0Plus => Some([Kernel::ScalarV6m, Kernel::ScalarDepthwiseV6m]),
             Core::M3 => Some([Kernel::ScalarV7m, Kernel::ScalarDepthwiseV7m]),
             Core::M4 | Core::M7 | Core::M33 => None,
-            Core::M55 => target.target_cpu.is_some().then_some([Kernel::MveConv, Kernel::MveDepthwise]),
+            // Where floats are software the vector unit, which is the FPU's, stays off.
+            Core::M55 => {
+                let on = target.target_cpu.is_some() && target.rust_target == RustTarget::V8mHf;
+                on.then_some([Kernel::MveConv, Kernel::MveDepthwise])
+            }
         };
         Self { dsp: core && compiler, others }
     }
@@ -158,5 +162,18 @@ pub(super) fn depthwise_takes(kernel: Kernel, conv: &Conv, input: Hwc) -> bool {
         weights && taps::takes(input.c, taps, mve::depthwise::CHANNELS)
     } else {
         taps::takes(input.c, taps, scalar::depthwise::CHANNELS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vector_kernels_want_the_fpu_of_the_vector_unit() {
+        let mut target = Target::load("qemu-m55").expect("a shipped target");
+        assert!(Features::of(&target).others.is_some());
+        target.rust_target = RustTarget::V8m;
+        assert!(Features::of(&target).others.is_none());
     }
 }

@@ -222,7 +222,7 @@ pub fn plan(program: &Program) -> Result<Plan> {
 /// As [`plan`].
 pub fn plan_for(program: &Program, target: &Target) -> Result<Plan> {
     let input = program.tensor(program.input()).shape.len();
-    let room = usize::try_from(target.ram_bytes()).unwrap_or(usize::MAX).saturating_sub(input);
+    let room = usize::try_from(target.room_bytes()).unwrap_or(usize::MAX).saturating_sub(input);
     plan_with(program, Features::of(target), target.flash_bytes(), room)
 }
 

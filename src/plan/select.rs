@@ -109,7 +109,7 @@ impl Choice {
             input: program.tensor(program.input()).shape.len() as u64,
             limits: [
                 options.max_flash.unwrap_or(u64::MAX).min(target.flash_bytes()),
-                options.max_ram.unwrap_or(u64::MAX).min(target.ram_bytes()),
+                options.max_ram.unwrap_or(u64::MAX).min(target.room_bytes()),
             ],
             optimize: options.optimize,
             scale: [1, 0],

@@ -9,9 +9,11 @@
 mod file;
 pub mod pass;
 mod program;
+mod reject;
 mod text;
 mod verify;
 
 pub use file::{from_bytes, load, save, to_bytes};
 pub use program::*;
+pub use reject::Reject;
 pub use verify::{MAX_LEN, is_crate_name};

@@ -250,32 +250,6 @@ pub struct Layer {
     pub output: TensorId,
 }
 
-/// When the answer is none of the wanted classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reject {
-    /// How many of the classes are wanted: the first ones. The others are what an input may be instead.
-    pub wanted: u32,
-    /// By how much the best wanted score must be above the best other one, in steps of the scores.
-    pub threshold: i32,
-}
-
-impl Reject {
-    /// The best wanted score less the best other one.
-    pub fn margin(&self, scores: &[i8]) -> i32 {
-        let (wanted, others) = scores.split_at(scores.len().min(self.wanted as usize));
-        let best = |scores: &[i8]| scores.iter().copied().map(i32::from).max().unwrap_or(-128);
-        best(wanted) - best(others)
-    }
-
-    /// The wanted class with the best score, the first of equals, if it is far enough above the others.
-    pub fn answer(&self, scores: &[i8]) -> Option<usize> {
-        let wanted = &scores[..scores.len().min(self.wanted as usize)];
-        let best = wanted.iter().max()?;
-        let class = wanted.iter().position(|score| score == best);
-        class.filter(|_| self.margin(scores) >= self.threshold)
-    }
-}
-
 /// Where a program comes from; goes into file headers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Provenance {
@@ -302,7 +276,7 @@ pub struct Program {
     /// Class names, in output order.
     pub classes: Vec<String>,
     /// When the answer is none of the classes; `None` if there always is one.
-    pub reject: Option<Reject>,
+    pub reject: Option<super::Reject>,
     /// Origin.
     pub provenance: Provenance,
 }

@@ -18,7 +18,7 @@ mod shipped;
 use std::path::Path;
 
 pub use fit::{Needs, check_fit};
-pub use model::{BootBlock, Core, Fpu, Image, Qemu, Region, RustTarget, Target};
+pub use model::{BootBlock, Core, Fpu, Image, Qemu, Region, RustTarget, STACK_AND_STATICS, Target};
 
 use crate::diag::{Diag, Result};
 

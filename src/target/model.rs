@@ -267,4 +267,12 @@ impl Target {
     pub fn ram_bytes(&self) -> u64 {
         self.ram.iter().map(|r| u64::from(r.usable_bytes())).sum()
     }
+
+    /// Bytes of RAM that arena and input may take: all but what stack and statics need.
+    pub fn room_bytes(&self) -> u64 {
+        self.ram_bytes().saturating_sub(STACK_AND_STATICS)
+    }
 }
+
+/// What the stack and the statics of the smallest firmware need: the linker script refuses less than 2 KiB of stack.
+pub const STACK_AND_STATICS: u64 = 2 * 1024 + 16;

@@ -31,11 +31,7 @@ pub(super) fn differing(program: &Program, expected: &[Vec<i8>], found: &[Record
     if expected.len() != found.len() {
         return Diag::new("verify/output", "not one line per sample").expected(expected.len(), found.len()).err();
     }
-    let same = |expected: &[i8], found: &Record| {
-        // The first of the largest scores.
-        let class = (0..expected.len()).rev().max_by_key(|&i| expected[i]);
-        found.scores == expected && class.and_then(|i| program.classes.get(i)) == Some(&found.label)
-    };
+    let same = |expected: &[i8], found: &Record| found.scores == expected && program.label(expected) == found.label;
     Ok((0..expected.len()).filter(|&i| !same(&expected[i], &found[i])).collect())
 }
 

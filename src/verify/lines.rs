@@ -38,7 +38,10 @@ pub(super) fn read(output: &[u8]) -> Printed {
 }
 
 fn read_line(line: &str, printed: &mut Printed) -> Option<()> {
-    if let Some(traced) = line.strip_prefix('@') {
+    // First: a class may be called as other lines begin, and none of these ends in a colon and scores.
+    if let Some(record) = record(line) {
+        printed.records.push(record);
+    } else if let Some(traced) = line.strip_prefix('@') {
         let (layer, hex) = traced.split_once(' ')?;
         printed.layers.insert(layer.parse().ok()?, from_hex(hex)?);
     } else if let Some(timed) = line.strip_prefix("# layer ") {
@@ -47,14 +50,16 @@ fn read_line(line: &str, printed: &mut Printed) -> Option<()> {
     } else if let Some(ticks) = line.strip_prefix("# ticks ") {
         let (ticks, inferences) = ticks.split_once(" inferences ")?;
         printed.ticks = Some((ticks.parse().ok()?, inferences.parse().ok()?));
-    } else if let Some(stack) = line.strip_prefix("# stack ") {
-        printed.stack = Some(stack.parse().ok()?);
     } else {
-        let (label, scores) = line.rsplit_once(": ")?;
-        let scores = scores.split(' ').map(|score| score.parse().ok()).collect::<Option<Vec<i8>>>()?;
-        printed.records.push(Record { label: label.to_string(), scores });
+        printed.stack = Some(line.strip_prefix("# stack ")?.parse().ok()?);
     }
     Some(())
+}
+
+fn record(line: &str) -> Option<Record> {
+    let (label, scores) = line.rsplit_once(": ")?;
+    let scores = scores.split(' ').map(|score| score.parse().ok()).collect::<Option<Vec<i8>>>()?;
+    Some(Record { label: label.to_string(), scores })
 }
 
 fn from_hex(hex: &str) -> Option<Vec<i8>> {
@@ -70,10 +75,13 @@ mod tests {
     #[test]
     fn every_kind_of_line() {
         let text =
-            b"big dog: -128 3\na: b: 1 2\n@0 7f80\n@0 00ff\n# layer 3 ticks 9\n# ticks 30 inferences 2\n# stack 64\n\nfault\nx: 300\n";
+            b"big dog: -128 3\na: b: 1 2\n@home: 4\n# stack 9: 5\n@0 7f80\n@0 00ff\n# layer 3 ticks 9\n# ticks 30 inferences 2\n# stack 64\n\nfault\nx: 300\n";
         let printed = read(text);
         let record = |label: &str, scores: &[i8]| Record { label: label.into(), scores: scores.to_vec() };
-        assert_eq!(printed.records, [record("big dog", &[-128, 3]), record("a: b", &[1, 2])]);
+        assert_eq!(
+            printed.records,
+            [record("big dog", &[-128, 3]), record("a: b", &[1, 2]), record("@home", &[4]), record("# stack 9", &[5]),]
+        );
         assert_eq!(printed.layers.get(&0), Some(&vec![0, -1]), "the later one counts");
         assert_eq!(printed.layer_ticks.get(&3), Some(&9));
         assert_eq!((printed.ticks, printed.stack), (Some((30, 2)), Some(64)));

@@ -145,6 +145,15 @@ const TABLE: &[Bad] = &[
     ("bench without a target", |_| {}, "bench case.toml"),
     ("bench without QEMU's machine", |_| {}, "bench case.toml --target nrf52840dk"),
     ("bench with a damaged baseline", |_| {}, "bench case.toml --target qemu-m4 --compare labels.txt"),
+    ("library over the model", |_| {}, "attribute case.toml --out net.onnx"),
+    ("network over its source", |_| {}, "assemble case.toml --classes 0,1 --keep 0.5 --out net.onnx"),
+    ("program over the case file", |_| {}, "quantize case.toml --classes 0,1 --out case.toml"),
+    ("figure over the data", |_| {}, "components case.toml --svg test.bin"),
+    ("library and manifest in one", |_| {}, "attribute case.toml --out new.frat --manifest new.frat"),
+    ("crate called like a keyword", |_| {}, "build case.toml --classes 0,1,2 --target qemu-m4 --out match"),
+    ("crate called like a target of its own", |_| {}, "build case.toml --classes 0,1,2 --target qemu-m4 --out test"),
+    ("crate that was worked in", worked_in, "emit net.int8 --target qemu-m4 --out out"),
+    ("program that does not fit", tiny_board_and_program, "emit net.int8 --target tiny.toml --out out"),
     ("unknown command", |_| {}, "biuld case.toml"),
 ];
 
@@ -196,6 +205,18 @@ fn tiny_board(f: &Fixture) {
     let sizes =
         |line: &str| if line.trim_start().starts_with("size") { "size = 1024".to_string() } else { line.to_string() };
     f.write("tiny.toml", text.lines().map(sizes).collect::<Vec<_>>().join("\n").as_bytes());
+}
+
+fn worked_in(f: &Fixture) {
+    works(f, "quantize case.toml --out net.int8");
+    works(f, "emit net.int8 --target qemu-m4 --out out");
+    f.write("out/src/lib.rs", b"// mine");
+    f.write("out/NOTES.md", b"mine");
+}
+
+fn tiny_board_and_program(f: &Fixture) {
+    tiny_board(f);
+    works(f, "quantize case.toml --out net.int8");
 }
 
 #[test]
@@ -351,6 +372,14 @@ fn one_command_a_stage_gives_the_crate_of_build() {
         assert_eq!(files, tree(&fixture.path("staged/out").join(part)), "{part}");
         assert!(!files.is_empty(), "{part}");
     }
+
+    // The command in the README writes the same crate over it.
+    let out = tree(&fixture.path("out"));
+    let readme = fs::read_to_string(fixture.path("out/README.md")).expect("text");
+    let command = readme.lines().find_map(|line| line.strip_prefix("fratc ")).expect("a command");
+    assert!(!command.contains('\''), "no quotes to take away: {command}");
+    works(&fixture, &format!("{command} --verify-samples 4"));
+    assert_eq!(tree(&fixture.path("out")), out, "{command}");
 
     // One byte of one layer's weights.
     let weights = fixture.path("staged/out/weights");

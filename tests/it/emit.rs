@@ -199,8 +199,19 @@ fn hostile() -> Program {
     ]) {
         layer.name = name.into();
     }
-    program.classes = vec!["a \"quoted\" class\\".into(), "zwölf\n| boxes".into(), "{crate}".into()];
+    program.classes =
+        vec!["a \"quoted\" class\\".into(), "zwölf\n| boxes".into(), "{crate} \u{2067}\u{639}\u{2069}".into()];
     program.provenance.options = vec!["--classes".into(), "it's `odd`\n".into()];
+    program
+}
+
+/// `program` with layers that are called as what stands around their calls is.
+fn called_like_locals(mut program: Program) -> Program {
+    program.name = "bare-metal".into();
+    let names = ["g", "BlackBox", "read", "now", "part0", "from1", "since", "slide", "until", "before", "parts"];
+    for (layer, name) in program.layers.iter_mut().zip(names) {
+        layer.name = name.into();
+    }
     program
 }
 
@@ -293,7 +304,7 @@ fn crates_are_formatted_and_free_of_warnings_and_pass_their_tests() {
     let temp = tempfile::tempdir().expect("temporary folder");
     let build = temp.path().join("build");
     let mut all = crates();
-    for program in [hostile(), many_classes()].into_iter().chain(odd()) {
+    for program in [hostile(), called_like_locals(programs::gated()), many_classes()].into_iter().chain(odd()) {
         let files = emitted(&program, "qemu-m4", &options(&program));
         all.push((program, files));
     }

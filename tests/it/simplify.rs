@@ -98,6 +98,27 @@ fn a_kernel_over_one_pixel_loses_its_rim() {
     assert_eq!(kernels, [[4, 4], [1, 1], [1, 1]]);
 }
 
+/// A tap that only ever reads padding adds the pad value times its weight, which the bias counts on.
+#[test]
+fn a_channel_read_only_by_taps_in_the_padding_keeps_what_they_add() {
+    let mut program = single_pixel();
+    let Op::Conv(conv) = &mut program.layers[1].op else { unreachable!("rim") };
+    let inputs = conv.weights.len() / (5 * 9);
+    for (index, weight) in conv.weights.iter_mut().enumerate().filter(|(index, _)| index % inputs == 0) {
+        *weight = if index / inputs % 9 == 0 { 100 } else { 0 };
+    }
+    let conv = conv.clone();
+    same_scores(&program, &[Pass::Unread], 1, 8);
+    let (simple, _) = same_scores(&program, &Pass::ALL, 1, 8);
+    assert_eq!(simple.tensor(TensorId(1)).shape.c, inputs - 1, "once the rim is gone nothing reads the channel");
+    let mut without = program.clone();
+    let Op::Conv(other) = &mut without.layers[1].op else { unreachable!("rim") };
+    *other = conv;
+    other.weights.iter_mut().step_by(inputs).for_each(|weight| *weight = 0);
+    let sample = Pattern::new(99).sample(&program);
+    assert_ne!(sim::run(&without, &sample), sim::run(&program, &sample), "these taps make a difference");
+}
+
 #[test]
 fn tables_join_what_is_before_them() {
     let mut b = programs::Builder::new("tables", 30, fratc::qir::InputKind::U8, [6, 6, 2]);

@@ -115,7 +115,15 @@ fn emitted_crates_give_every_byte_on_all_cores() {
         (programs::residual(), &all[..1]),
         (programs::border(), &all[2..3]),
     ];
-    for (program, boards) in of_net {
+    for (mut program, boards) in of_net {
+        // Neither a crate nor layers that are called as what stands around them get in the way.
+        if program.name == "branches" {
+            program.name = "bare-metal".into();
+            let names = ["since", "slide", "until", "now", "before", "read", "BlackBox", "part0", "from1"];
+            for (layer, name) in program.layers.iter_mut().zip(names) {
+                layer.name = name.into();
+            }
+        }
         for board in boards {
             let (files, plan, samples) = emitted(&program, board);
             assert!(!plan.strips.is_empty(), "{} {board}: {plan:?}", program.name);

@@ -4,7 +4,7 @@
 //! Records are read from the file that the semihosting command line names (`samples=FILE`); without one
 //! (on a board) the built-in golden record runs and its scores are compared, exit code 1 on a difference.
 //!
-//! Printed: one line a record (class, colon, `i8` scores), then
+//! Printed: one line a record (label, colon, `i8` scores), then
 //! - `# ticks T inferences N`: SysTick ticks of the core's clock spent in all N calls of `infer`. On a board
 //!   these are cycles. Under QEMU's `-icount shift=0` an instruction takes 1 ns, so a tick is
 //!   1e9 / clock instructions (25 MHz: 40), the same on every run; each call is known to about one tick.
@@ -42,7 +42,9 @@ extern "C" fn fratc_main() -> ! {
 fn run(arena: &mut Arena, input: &mut Input) -> u32 {
     let mut command = [0; 256];
     let Some(file) = samples_file(&mut command) else {
-        load(input, &super::GOLDEN_INPUT);
+        for (to, from) in input.iter_mut().zip(&super::GOLDEN_INPUT) {
+            *to = *from as _;
+        }
         let stack = stack_of_infer(arena, input);
         let before = start_clock();
         let prediction = classify(arena, input);
@@ -56,10 +58,8 @@ fn run(arena: &mut Arena, input: &mut Input) -> u32 {
         print(b"cannot open the file of samples\n");
         return 2;
     };
-    let mut record = [0; network::INPUT_LEN];
     let (mut ticks, mut inferences, mut stack) = (0_u32, 0_u32, 0);
-    while read(handle, &mut record) {
-        load(input, &record);
+    while read(handle, input) {
         if inferences == 0 {
             stack = stack_of_infer(arena, input);
             start_clock();
@@ -72,12 +72,6 @@ fn run(arena: &mut Arena, input: &mut Input) -> u32 {
     }
     print_summary(ticks, inferences, stack);
     0
-}
-
-fn load(input: &mut Input, record: &[u8; network::INPUT_LEN]) {
-    for (to, from) in input.iter_mut().zip(record) {
-        *to = *from as _;
-    }
 }
 
 /// A function of its own, so that `stack_of_infer` sees all that it pushes.
@@ -185,9 +179,9 @@ fn open(path: &[u8], mode: u32) -> Option<u32> {
     (handle != u32::MAX).then_some(handle)
 }
 
-/// Whether a whole record was read.
-fn read(handle: u32, record: &mut [u8]) -> bool {
-    let block = [handle, record.as_mut_ptr() as u32, record.len() as u32];
+/// Whether a whole record was read, right into the input: a copy might be more than the stack.
+fn read(handle: u32, input: &mut Input) -> bool {
+    let block = [handle, input.as_mut_ptr() as u32, input.len() as u32];
     semihosting(0x06, block.as_ptr()) == 0
 }
 
@@ -275,8 +269,7 @@ impl Line {
 
 fn print_record(prediction: &Prediction) {
     let mut line = Line::new();
-    let label = network::CLASSES.get(prediction.class).copied();
-    line.push(label.unwrap_or_default().as_bytes());
+    line.push(prediction.label().as_bytes());
     line.push(b":");
     for score in prediction.scores {
         line.push(if score < 0 { b" -" } else { b" " });

@@ -1,7 +1,7 @@
 //! Classifies raw records: on the host, in QEMU or on a board.
 //!
 //! `cargo run --example infer -- FILE` reads records of `INPUT_LEN` bytes, `[H, W, C]`, and prints one line
-//! each: the class, a colon, the `i8` scores. Without FILE the golden record runs and is checked.
+//! each: the label, a colon, the `i8` scores. Without FILE the golden record runs and is checked.
 //! `cargo run --release --example infer --target …` does the same on the device, through the runner of
 //! `.cargo/config.toml`; see `infer/bare_metal.rs`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
@@ -71,10 +71,6 @@ fn classify(arena: &mut network::Arena, record: &[u8]) -> [i8; network::CLASSES.
     }
     let prediction = network::infer(arena, &input);
     let scores = prediction.scores.map(|score| score.to_string());
-    println!(
-        "{}: {}",
-        network::CLASSES[prediction.class],
-        scores.join(" ")
-    );
+    println!("{}: {}", prediction.label(), scores.join(" "));
     prediction.scores
 }

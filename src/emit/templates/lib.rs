@@ -83,10 +83,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// Name of the class.
-    pub fn label(&self) -> &'static str {
-        CLASSES.get(self.class).copied().unwrap_or_default()
-    }
+    {label}
 }
 
 /// Classifies one input: {macs} multiply-accumulates, the same scores on every machine.

@@ -5,6 +5,9 @@ pub const WANTED: usize = {wanted};
 /// By how much the best wanted score must be above the best other one, in steps of [`SCORE_SCALE`].
 pub const THRESHOLD: i32 = {threshold};
 
+/// What [`Prediction::label`] says of an input that shows none of the wanted classes.
+pub const NONE: &str = "none";
+
 impl Prediction {
     /// The wanted class that the input shows, an index into [`CLASSES`]; `None` if it shows none of these.
     pub fn answer(&self) -> Option<usize> {

@@ -6,7 +6,7 @@
 #![no_std]
 #![no_main]
 
-use network_library as network;
+use ::network_library as network;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use defmt_rtt as _;
@@ -61,8 +61,8 @@ async fn classify(arena: &'static mut network::Arena, input: &'static mut networ
         stack
     );
     loop {
-        for (to, from) in input.iter_mut().zip(GOLDEN) {
-            *to = from as _;
+        for (to, from) in input.iter_mut().zip(&GOLDEN) {
+            *to = *from as _;
         }
         let start = chip::clock();
         let before = TURNS.load(Ordering::Relaxed);

@@ -6,7 +6,7 @@
 #![no_std]
 #![no_main]
 
-use network_library as network;
+use ::network_library as network;
 
 // Brings the critical sections that the executor needs.
 use cortex_m as _;
@@ -57,8 +57,8 @@ async fn others() {
 
 #[embassy_executor::task]
 async fn classify(arena: &'static mut network::Arena, input: &'static mut network::Input) {
-    for (to, from) in input.iter_mut().zip(GOLDEN) {
-        *to = from as _;
+    for (to, from) in input.iter_mut().zip(&GOLDEN) {
+        *to = *from as _;
     }
     let stack = inference::stack(arena, input);
     // From here on both tasks take turns.

@@ -4,7 +4,7 @@
 #![no_std]
 #![no_main]
 
-use network_library as network;
+use ::network_library as network;
 
 use defmt_rtt as _;
 use panic_probe as _;
@@ -27,8 +27,8 @@ fn start(arena: &mut network::Arena, input: &mut network::Input) -> ! {
         stack
     );
     loop {
-        for (to, from) in input.iter_mut().zip(GOLDEN) {
-            *to = from as _;
+        for (to, from) in input.iter_mut().zip(&GOLDEN) {
+            *to = *from as _;
         }
         let before = chip::clock();
         let prediction = network::infer(arena, input);

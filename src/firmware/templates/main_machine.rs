@@ -4,7 +4,7 @@
 #![no_std]
 #![no_main]
 
-use network_library as network;
+use ::network_library as network;
 
 mod chip;
 mod line;
@@ -21,8 +21,8 @@ fn start(arena: &mut network::Arena, input: &mut network::Input) -> ! {
     use core::fmt::Write;
 
     chip::start_clock();
-    for (to, from) in input.iter_mut().zip(GOLDEN) {
-        *to = from as _;
+    for (to, from) in input.iter_mut().zip(&GOLDEN) {
+        *to = *from as _;
     }
     let stack = chip::stack_of(|| {
         network::infer(arena, input);

@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use network_library as network;
+use ::network_library as network;
 
 #[path = "../chip.rs"]
 mod chip;
