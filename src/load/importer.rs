@@ -244,7 +244,7 @@ impl Importer {
         if scores.shape.plane() != 1 || scores.order.is_some() {
             return Diag::new("load/output-shape", "the output is not one vector of class scores per sample")
                 .at(format!("output `{output}`"))
-                .expected("[batch, classes]", format!("{:?}", scores.dims()))
+                .expected("[batch, classes]", scores.describe())
                 .help("fratc compiles classifiers; end the network with a pooling or dense layer")
                 .err();
         }

@@ -26,7 +26,7 @@ pub(super) struct Activation {
     pub id: NodeId,
     pub shape: Shape,
     pub axes: Vec<Axis>,
-    /// For a vector flattened from another layout: the graph's channel of each ONNX feature.
+    /// For features flattened from another layout: the graph's channel of each.
     pub order: Option<Vec<usize>>,
 }
 
@@ -75,6 +75,12 @@ impl Activation {
         usize::try_from(if axis < 0 { axis.checked_add(rank)? } else { axis }).ok().filter(|&a| a < self.axes.len())
     }
 
+    /// Dimensions, axes, and whether the features come in another order, for messages.
+    pub fn describe(&self) -> String {
+        let order = if self.order.is_some() { ", features reordered by a flattening" } else { "" };
+        format!("{:?} {:?}{order}", self.dims(), self.axes)
+    }
+
     /// The graph's channel for ONNX channel or feature `i`.
     pub fn channel(&self, i: usize) -> usize {
         self.order.as_ref().map_or(i, |order| order[i])
@@ -85,18 +91,18 @@ impl Activation {
     pub fn flatten_order(&self) -> Option<Vec<usize>> {
         let Shape { h, w, .. } = self.shape;
         let rank = |axis: &Axis| [Axis::Channel, Axis::Row, Axis::Column].iter().position(|a| a == axis);
-        if self.axes.iter().filter(|&&a| self.size(a) > 1).map(rank).is_sorted() {
+        if self.order.is_none() && self.axes.iter().filter(|&&a| self.size(a) > 1).map(rank).is_sorted() {
             return None;
         }
-        let stride = |axis: Axis| match axis {
-            Axis::Channel => h * w,
-            Axis::Row => w,
-            Axis::Column => 1,
+        let offset = |axis: Axis, i: usize| match axis {
+            Axis::Channel => self.channel(i) * h * w,
+            Axis::Row => i * w,
+            Axis::Column => i,
             Axis::Batch | Axis::Unit => 0,
         };
         let mut order = vec![0];
         for &axis in &self.axes {
-            order = order.iter().flat_map(|&base| (0..self.size(axis)).map(move |i| base + i * stride(axis))).collect();
+            order = order.iter().flat_map(|&base| (0..self.size(axis)).map(move |i| base + offset(axis, i))).collect();
         }
         Some(order)
     }
@@ -112,6 +118,8 @@ mod tests {
         assert_eq!(map.flatten_order(), Some(vec![0, 3, 1, 4, 2, 5]));
         let map = Activation::new(NodeId(0), Shape::new(2, 1, 3), NCHW);
         assert_eq!(map.flatten_order(), None);
+        let map = Activation { order: Some(vec![1, 0]), ..map };
+        assert_eq!(map.flatten_order(), Some(vec![3, 4, 5, 0, 1, 2]));
     }
 
     #[test]

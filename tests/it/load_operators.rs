@@ -101,7 +101,7 @@ impl Builder {
     }
 
     /// Loads, simplifies, runs, and compares with tract; returns the simplified graph.
-    fn check(&self) -> Graph {
+    pub fn check(&self) -> Graph {
         let bytes = self.bytes();
         let loaded = load_bytes(&bytes, "made.onnx").expect("loads");
         let shape = loaded.graph.shape(NodeId(0));
@@ -135,25 +135,25 @@ impl Builder {
     }
 }
 
-fn ints(name: &str, values: &[i64]) -> AttributeProto {
+pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
     let kind = AttributeType::Ints as i32;
     AttributeProto { name: name.into(), ints: values.to_vec(), r#type: kind, ..Default::default() }
 }
 
-fn int(name: &str, i: i64) -> AttributeProto {
+pub fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i, r#type: AttributeType::Int as i32, ..Default::default() }
 }
 
-fn float(name: &str, f: f32) -> AttributeProto {
+pub fn float(name: &str, f: f32) -> AttributeProto {
     AttributeProto { name: name.into(), f, r#type: AttributeType::Float as i32, ..Default::default() }
 }
 
-fn text(name: &str, s: &str) -> AttributeProto {
+pub fn text(name: &str, s: &str) -> AttributeProto {
     let kind = AttributeType::String as i32;
     AttributeProto { name: name.into(), s: s.as_bytes().to_vec(), r#type: kind, ..Default::default() }
 }
 
-fn ops(graph: &Graph) -> Vec<&'static str> {
+pub fn ops(graph: &Graph) -> Vec<&'static str> {
     graph.nodes.iter().map(|n| n.op.name()).collect()
 }
 
@@ -214,6 +214,26 @@ fn rounded_up_pools() {
             vec![ints("kernel_shape", &[3, 3]), ints("strides", &[2, 3]), ints("pads", &pads), int("ceil_mode", 1)];
         b.node(op, "x", "p", attributes).node("Flatten", "p", "y", vec![]);
         b.check();
+    }
+}
+
+/// ONNX and onnxruntime disagree about rounding up under automatic padding: it loads where that makes no difference.
+#[test]
+fn rounding_up_with_automatic_padding_loads_where_it_changes_nothing() {
+    for (auto_pad, input, size) in [("VALID", 6, Some(3)), ("VALID", 5, None), ("SAME_UPPER", 5, Some(3))] {
+        for op in ["MaxPool", "AveragePool"] {
+            let mut b = Builder::new([2, input, input]);
+            let window = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+            let rounding = vec![text("auto_pad", auto_pad), int("ceil_mode", 1)];
+            b.node(op, "x", "p", [window, rounding].concat()).node("Flatten", "p", "y", vec![]);
+            match size {
+                Some(size) => assert_eq!(b.check().classes(), 2 * size * size, "{op} {auto_pad}"),
+                None => {
+                    let error = load_bytes(&b.bytes(), "made.onnx").expect_err("two readings");
+                    assert!(error.to_string().contains("ceil_mode with auto_pad"), "{error}");
+                }
+            }
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod joint;
 mod large;
 mod load;
 mod load_damaged;
+mod load_layout;
 mod load_operators;
 mod no_panic;
 mod on_device;

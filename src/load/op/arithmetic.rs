@@ -46,18 +46,17 @@ pub(crate) fn convert(node: Source, importer: &mut Importer) -> Result<()> {
 
 fn add(node: Source, importer: &mut Importer, a: &Activation, b: &Activation) -> Result<()> {
     if !a.aligns(b) {
-        return node
-            .unsupported("a sum of two shapes or layouts")
-            .expected(format!("{:?} {:?}", a.dims(), a.axes), format!("{:?} {:?}", b.dims(), b.axes))
-            .err();
+        return node.unsupported("a sum of two shapes or layouts").expected(a.describe(), b.describe()).err();
     }
     importer.emit(node, Op::Add, &[a.id, b.id], &a.axes, a.order.clone())
 }
 
 fn multiply(node: Source, importer: &mut Importer, a: &Activation, b: &Activation) -> Result<()> {
     for (x, gate) in [(a, b), (b, a)] {
+        // The graph's nodes do not show a transposition between the two.
         if let Some((factor, h, of)) = hard_sigmoid(importer, gate.id)
             && of == x.id
+            && x.aligns(gate)
             && near(h.alpha, 1.0 / 6.0)
             && near(h.beta, 0.5)
         {
@@ -75,7 +74,7 @@ fn multiply(node: Source, importer: &mut Importer, a: &Activation, b: &Activatio
         }
     }
     node.unsupported("a product of two feature maps")
-        .expected("a constant or a gate of one value per channel", format!("{:?} and {:?}", a.dims(), b.dims()))
+        .expected("a constant or a gate of one value per channel", format!("{} and {}", a.describe(), b.describe()))
         .err()
 }
 

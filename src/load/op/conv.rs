@@ -1,10 +1,10 @@
-//! Conv.
+//! Conv, with the input channels of its filters in the graph's order.
 
 use crate::diag::Result;
 use crate::ir::op::{Conv, Op};
 use crate::load::attributes::Source;
 use crate::load::importer::Importer;
-use crate::load::layout::NCHW;
+use crate::load::layout::{Activation, NCHW};
 use crate::load::op::window;
 
 pub(crate) fn convert(node: Source, importer: &mut Importer) -> Result<()> {
@@ -28,6 +28,27 @@ pub(crate) fn convert(node: Source, importer: &mut Importer) -> Result<()> {
     }
     let window = window::read(node, &x, kernel, false)?.window;
     let bias = importer.floats(node, 2)?.map_or_else(|| vec![0.0; out_channels], |(_, bias)| bias.to_vec());
+    let weight = in_graph_order(node, &x, groups, weight, kh * kw)?;
     let conv = Conv { out_channels, in_channels: x.shape.c, groups, window, weight, bias };
     importer.emit(node, Op::Conv(conv), &[x.id], NCHW, None)
+}
+
+/// The filters, of `taps` positions per input channel, with their channels in the graph's order.
+fn in_graph_order(node: Source, x: &Activation, groups: usize, weight: Vec<f32>, taps: usize) -> Result<Vec<f32>> {
+    if x.order.is_none() {
+        return Ok(weight);
+    }
+    if groups != 1 {
+        return node
+            .unsupported("a convolution in groups of a map that was flattened from another layout")
+            .expected("one group", format!("{groups} groups on {}", x.describe()))
+            .err();
+    }
+    let mut ordered = vec![0.0; weight.len()];
+    for (from, filter) in weight.chunks_exact(taps).enumerate() {
+        let (o, i) = (from / x.shape.c, from % x.shape.c);
+        let to = (o * x.shape.c + x.channel(i)) * taps;
+        ordered[to..to + taps].copy_from_slice(filter);
+    }
+    Ok(ordered)
 }

@@ -18,10 +18,10 @@ pub(crate) fn windowed(node: Source, importer: &mut Importer) -> Result<()> {
         if node.0.output.get(1).is_some_and(|name| !name.is_empty()) || node.int("storage_order", 0)? != 0 {
             return node.unsupported("the indices of the largest values").err();
         }
-        return importer.emit(node, Op::MaxPool(MaxPool { window: sliding.grown() }), &[x.id], NCHW, None);
+        return importer.emit(node, Op::MaxPool(MaxPool { window: sliding.grown() }), &[x.id], NCHW, x.order);
     }
     if sliding.covers(x.shape) {
-        return importer.emit(node, Op::GlobalAvgPool, &[x.id], NCHW, None);
+        return importer.emit(node, Op::GlobalAvgPool, &[x.id], NCHW, x.order);
     }
     let count_include_pad = node.int("count_include_pad", 0)? != 0;
     let grows = sliding.growth != [0, 0];
@@ -31,10 +31,10 @@ pub(crate) fn windowed(node: Source, importer: &mut Importer) -> Result<()> {
         let padded = importer.push(node, &format!("{}.pad", node.name()), pad, &[x.id])?;
         let window = Window { pad: [0, 0, sliding.growth[0], sliding.growth[1]], ..sliding.window };
         let pool = AvgPool { window, count_include_pad: false };
-        return importer.emit(node, Op::AvgPool(pool), &[padded], NCHW, None);
+        return importer.emit(node, Op::AvgPool(pool), &[padded], NCHW, x.order);
     }
     let pool = AvgPool { window: sliding.grown(), count_include_pad: count_include_pad && !grows };
-    importer.emit(node, Op::AvgPool(pool), &[x.id], NCHW, None)
+    importer.emit(node, Op::AvgPool(pool), &[x.id], NCHW, x.order)
 }
 
 pub(crate) fn global(node: Source, importer: &mut Importer) -> Result<()> {
@@ -47,7 +47,7 @@ pub(crate) fn global(node: Source, importer: &mut Importer) -> Result<()> {
     } else {
         Op::GlobalAvgPool
     };
-    importer.emit(node, op, &[x.id], NCHW, None)
+    importer.emit(node, op, &[x.id], NCHW, x.order)
 }
 
 pub(crate) fn reduce_mean(node: Source, importer: &mut Importer) -> Result<()> {

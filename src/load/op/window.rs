@@ -35,7 +35,8 @@ pub(super) fn read(node: Source, x: &Activation, kernel: [usize; 2], ceil: bool)
         }
         pad
     };
-    window.pad = match node.text("auto_pad", "NOTSET")? {
+    let auto_pad = node.text("auto_pad", "NOTSET")?;
+    window.pad = match auto_pad {
         "NOTSET" | "" => node.sizes("pads", 0, [0; 4])?,
         "VALID" => [0; 4],
         "SAME_UPPER" => same(true),
@@ -46,6 +47,12 @@ pub(super) fn read(node: Source, x: &Activation, kernel: [usize; 2], ceil: bool)
     if ceil && node.int("ceil_mode", 0)? != 0 {
         for axis in 0..2 {
             growth[axis] = growth_of(&window, axis, size[axis]);
+        }
+        // By the text of ONNX automatic padding fixes the size; onnxruntime rounds up all the same.
+        if growth != [0; 2] && !matches!(auto_pad, "NOTSET" | "") {
+            return node
+                .unsupported(format!("ceil_mode with auto_pad = {auto_pad}, which runtimes read differently"))
+                .err();
         }
     }
     Ok(Sliding { window, growth })
