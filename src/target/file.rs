@@ -12,9 +12,9 @@ use super::{BootBlock, Core, Fpu, Qemu};
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "the field is called so in the file")]
 pub(super) struct File {
-    pub name: Option<String>,
-    pub description: Option<String>,
-    pub chip: Option<String>,
+    pub name: Option<Spanned<String>>,
+    pub description: Option<Spanned<String>>,
+    pub chip: Option<Spanned<String>>,
     pub chip_file: Option<Spanned<String>>,
     pub core: Option<Core>,
     pub rust_target: Option<Spanned<String>>,
@@ -26,7 +26,7 @@ pub(super) struct File {
     pub image: Option<Spanned<ImageKind>>,
     pub uf2_family: Option<u32>,
     pub qemu: Option<Qemu>,
-    pub tested: Option<String>,
+    pub tested: Option<Spanned<String>>,
     #[serde(default)]
     pub flash: Vec<Flash>,
     #[serde(default)]
@@ -44,7 +44,7 @@ impl File {
     /// Takes from `chip` what is not given here; `place` is where its problems are reported.
     pub fn complete(&mut self, chip: Self, place: &Range<usize>) {
         let Self { name: _, description: _, chip_file: _, tested: _, .. } = &chip;
-        self.chip = self.chip.take().or(chip.chip);
+        self.chip = self.chip.take().or(chip.chip.map(|v| moved(v, place)));
         self.core = self.core.or(chip.core);
         self.rust_target = self.rust_target.take().or(chip.rust_target.map(|v| moved(v, place)));
         self.target_cpu = self.target_cpu.take().or(chip.target_cpu.map(|v| moved(v, place)));
@@ -75,8 +75,7 @@ pub(super) struct Flash {
     pub name: Spanned<String>,
     pub start: Spanned<u32>,
     pub size: Spanned<Bytes>,
-    #[serde(default = "one")]
-    pub banks: u32,
+    pub banks: Option<Spanned<u32>>,
     pub offset: Option<Spanned<Bytes>>,
     pub code: Option<Spanned<bool>>,
     #[serde(default)]
@@ -89,8 +88,7 @@ pub(super) struct Ram {
     pub name: Spanned<String>,
     pub start: Spanned<u32>,
     pub size: Spanned<Bytes>,
-    #[serde(default = "one")]
-    pub banks: u32,
+    pub banks: Option<Spanned<u32>>,
     pub offset: Option<Spanned<Bytes>>,
     pub arena: Option<Spanned<bool>>,
 }
@@ -101,7 +99,7 @@ impl Flash {
             name: moved(self.name, place),
             start: moved(self.start, place),
             size: moved(self.size, place),
-            banks: self.banks,
+            banks: self.banks.map(|v| moved(v, place)),
             offset: self.offset.map(|v| moved(v, place)),
             code: self.code.map(|v| moved(v, place)),
             after_vectors: self.after_vectors,
@@ -115,15 +113,11 @@ impl Ram {
             name: moved(self.name, place),
             start: moved(self.start, place),
             size: moved(self.size, place),
-            banks: self.banks,
+            banks: self.banks.map(|v| moved(v, place)),
             offset: self.offset.map(|v| moved(v, place)),
             arena: self.arena.map(|v| moved(v, place)),
         }
     }
-}
-
-fn one() -> u32 {
-    1
 }
 
 /// A number of bytes: an integer, or text like `"512K"` or `"2M"` (K = 1024).

@@ -3,9 +3,10 @@
 //! | code | what it finds |
 //! |---|---|
 //! | `target/syntax` | not TOML, unknown, missing or doubled field, wrong type |
-//! | `target/name` | a region's name that a linker script cannot take, or two alike |
+//! | `target/name` | a region's name that a linker script cannot take, or two alike; a board's name of other signs than `A-Za-z0-9-_.` |
+//! | `target/text` | text with line breaks or other control characters, or with `*/` |
 //! | `target/no-region` | no flash or no RAM |
-//! | `target/region-empty` | a size of zero, or all of it taken by the offset |
+//! | `target/region-empty` | a size or a number of banks of zero, or all of it taken by the offset |
 //! | `target/region-wraps` | a region past 4 GiB |
 //! | `target/region-overlap` | two regions that share addresses |
 //! | `target/region-misaligned` | a start, size or offset that is no multiple of 4 |
@@ -119,11 +120,12 @@ fn board(
     if let Some(clock) = raw.clock_hz.as_ref().filter(|clock| *clock.get_ref() == 0) {
         problems.add("target/clock", clock.span(), "clock_hz is 0");
     }
+    check_texts(&raw, problems);
     let rust_target = check_rust_target(&raw, problems);
     Some(Target {
-        name: raw.name?,
-        description: raw.description?,
-        chip: raw.chip?,
+        name: raw.name?.into_inner(),
+        description: raw.description?.into_inner(),
+        chip: raw.chip?.into_inner(),
         core: raw.core?,
         rust_target: rust_target?,
         target_cpu: raw.target_cpu.map(Spanned::into_inner),
@@ -135,8 +137,25 @@ fn board(
         boot_block: raw.boot_block,
         image,
         qemu: raw.qemu,
-        tested: raw.tested?,
+        tested: raw.tested?.into_inner(),
     })
+}
+
+/// Names and words that go into comments of what is emitted.
+fn check_texts(raw: &File, problems: &mut Problems<'_>) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if let Some(name) = raw.name.as_ref().filter(|name| name.get_ref().is_empty() || !name.get_ref().chars().all(plain))
+    {
+        let what = format!("name {:?} is not of letters, digits, '-', '_' and '.'", name.get_ref());
+        problems.add("target/name", name.span(), what);
+    }
+    for (field, text) in [("description", &raw.description), ("chip", &raw.chip), ("tested", &raw.tested)] {
+        let closes = |text: &str| text.contains(char::is_control) || text.contains("*/");
+        if let Some(text) = text.as_ref().filter(|text| closes(text.get_ref())) {
+            let what = format!("{field} {:?} is not one line of text without \"*/\"", text.get_ref());
+            problems.add("target/text", text.span(), what);
+        }
+    }
 }
 
 fn check_image(raw: &File, problems: &mut Problems<'_>) -> Option<Image> {

@@ -14,7 +14,11 @@ pub(super) fn check_regions(raw: &File, problems: &mut Problems<'_>) -> (Vec<Reg
         }
     }
     let mut seen: Vec<Region> = Vec::new();
-    let mut check = |name: &Spanned<String>, start: &Spanned<u32>, size: &Spanned<Bytes>, mut region: Region| {
+    let mut check = |name: &Spanned<String>,
+                     start: &Spanned<u32>,
+                     size: &Spanned<Bytes>,
+                     banks: Option<&Spanned<u32>>,
+                     mut region: Region| {
         region.name.clone_from(name.get_ref());
         (region.start, region.size) = (*start.get_ref(), size.get_ref().0);
         let called = &region.name;
@@ -24,6 +28,12 @@ pub(super) fn check_regions(raw: &File, problems: &mut Problems<'_>) -> (Vec<Reg
         }
         if seen.iter().any(|r| r.name == *called) {
             problems.add("target/name", name.span(), format!("two regions are called '{called}'"));
+        }
+        if let Some(banks) = banks {
+            region.banks = *banks.get_ref();
+            if region.banks == 0 {
+                problems.add("target/region-empty", banks.span(), format!("region {called} has 0 banks"));
+            }
         }
         if region.size == 0 {
             problems.add("target/region-empty", size.span(), format!("region {called} has 0 bytes"));
@@ -55,11 +65,11 @@ pub(super) fn check_regions(raw: &File, problems: &mut Problems<'_>) -> (Vec<Reg
         seen.push(region.clone());
         region
     };
-    let blank = |banks, offset, preferred, after_vectors| Region {
+    let blank = |offset, preferred, after_vectors| Region {
         name: String::new(),
         start: 0,
         size: 0,
-        banks,
+        banks: 1,
         offset,
         preferred,
         after_vectors,
@@ -68,13 +78,13 @@ pub(super) fn check_regions(raw: &File, problems: &mut Problems<'_>) -> (Vec<Reg
     let mut flash: Vec<Region> = Vec::new();
     for r in &raw.flash {
         let offset = r.offset.as_ref().map_or(0, |o| o.get_ref().0);
-        let region = blank(r.banks, offset, on(&r.code), r.after_vectors.clone());
-        flash.push(check(&r.name, &r.start, &r.size, region));
+        let region = blank(offset, on(&r.code), r.after_vectors.clone());
+        flash.push(check(&r.name, &r.start, &r.size, r.banks.as_ref(), region));
     }
     let mut ram: Vec<Region> = Vec::new();
     for r in &raw.ram {
         let offset = r.offset.as_ref().map_or(0, |o| o.get_ref().0);
-        ram.push(check(&r.name, &r.start, &r.size, blank(r.banks, offset, on(&r.arena), Vec::new())));
+        ram.push(check(&r.name, &r.start, &r.size, r.banks.as_ref(), blank(offset, on(&r.arena), Vec::new())));
     }
     let code: Vec<_> = raw.flash.iter().filter_map(|r| r.code.as_ref().filter(|f| *f.get_ref())).collect();
     let arena: Vec<_> = raw.ram.iter().filter_map(|r| r.arena.as_ref().filter(|f| *f.get_ref())).collect();

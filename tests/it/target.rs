@@ -232,6 +232,14 @@ fn errors_carry_line_column_and_both_sides() {
     insta::assert_snapshot!(broken("start = 0x2400_0000", "start = 0x2400_0002"), @"line 25, column 9: start, size and offset of region BIG must be multiples of 4 bytes in board.toml; targets/README.md describes every field [target/region-misaligned]");
     insta::assert_snapshot!(broken("\"BIG\"", "\"RAM\""), @"line 24, column 8: two regions are called 'RAM' in board.toml; targets/README.md describes every field [target/name]");
     insta::assert_snapshot!(broken("\"BIG\"", "\"big ram\""), @"line 24, column 8: region 'big ram' is not of the form [A-Z][A-Z0-9_]* in board.toml; targets/README.md describes every field [target/name]");
+    for name in ["", "my board", "board\\n"] {
+        let error = broken("\"board\"", &format!("\"{name}\""));
+        assert!(error.starts_with(&format!("line 2, column 8: name \"{name}\" is not")), "{error}");
+        assert!(error.contains("[target/name]"), "{error}");
+    }
+    insta::assert_snapshot!(broken("a chip", "a */ chip"), @r#"line 4, column 8: chip "a */ chip" is not one line of text without "*/" in board.toml; targets/README.md describes every field [target/text]"#);
+    insta::assert_snapshot!(broken("a board", "a\\nboard"), @r#"line 3, column 15: description "a\nboard" is not one line of text without "*/" in board.toml; targets/README.md describes every field [target/text]"#);
+    insta::assert_snapshot!(broken("offset = 256", "banks = 0"), @"line 16, column 9: region FLASH has 0 banks in board.toml; targets/README.md describes every field [target/region-empty]");
     insta::assert_snapshot!(broken("size = \"64K\"", "size = \"64K\"\narena = true"), @"line 28, column 9: two regions have arena = true in board.toml; targets/README.md describes every field [target/preferred-twice]");
 }
 
