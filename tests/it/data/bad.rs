@@ -76,6 +76,8 @@ fn bad_case_files() {
     );
     table.case("classes twice", &format!("classes = [\"ant\"]\n{MODEL}{INPUT}{DATA}[build]\nclasses = [\"bee\"]\n"));
     table.case("keep out of range", &format!("{MODEL}{INPUT}{DATA}[build]\nkeep = 1.5\n"));
+    table.case("negative limit", &format!("{MODEL}{INPUT}{DATA}[build]\nmax_flash = -1\n"));
+    table.case("limit of another type", &format!("{MODEL}{INPUT}{DATA}[build]\nmax_macs = 0.5\n"));
 
     std::fs::write(dir.path().join("fratc.toml"), format!("{MODEL}sha256 = \"{}\"\n{INPUT}{DATA}", "0".repeat(64)))
         .expect("writable");
