@@ -55,8 +55,8 @@ pub struct Cmd {
     #[arg(long, value_enum, default_value = "test")]
     split: SplitArg,
     /// Samples per class for attribution, at most
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    samples: usize,
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
     /// Seeds
     #[arg(long, value_delimiter = ',', default_value = "0", value_name = "SEEDS")]
     seeds: Vec<u64>,
@@ -93,14 +93,15 @@ impl Cmd {
                 SplitArg::HeldOut => Split::HeldOut,
                 SplitArg::Train => Split::Train,
             },
-            samples: self.samples,
+            samples: self.samples as usize,
             seeds: self.seeds.clone(),
             int8: self.int8,
             out: self.out.clone(),
         };
         let summary = study::study(&self.cases, &options, shell)?;
         shell.print(&summary, |s| {
-            format!("{}: {} rows, {} new; tables in study.md, plots beside it\n", s.path, s.rows, s.new)
+            let plots = if s.plots.is_empty() { "" } else { ", plots beside it" };
+            format!("{}: {} rows, {} new; tables in study.md{plots}\n", s.path, s.rows, s.new)
         })
     }
 

@@ -91,6 +91,8 @@ pub struct Summary {
     pub rows: usize,
     /// Of them measured now.
     pub new: usize,
+    /// Plots in the folder; none where all networks are as sliced, or worse than any plot shows.
+    pub plots: Vec<String>,
     /// Means of all rows of the folder.
     pub means: Vec<Mean>,
 }
@@ -137,14 +139,18 @@ pub fn study(cases: &[PathBuf], options: &StudyOptions, progress: &dyn Progress)
     folder.save()?;
     folder.write("study.csv", &table::csv(&folder.rows))?;
     folder.write("study.md", &table::markdown(&means))?;
+    let mut plots = Vec::new();
     for (case, picture) in plot::plots(&means) {
-        folder.write(&format!("{case}.svg"), &picture)?;
+        let name = format!("{case}.svg");
+        folder.write(&name, &picture)?;
+        plots.push(name);
     }
     Ok(Summary {
         schema: rows::SCHEMA,
         path: options.out.display().to_string(),
         rows: folder.rows.len(),
         new: folder.rows.len() - before,
+        plots,
         means,
     })
 }

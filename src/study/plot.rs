@@ -29,9 +29,9 @@ pub(super) fn plots(means: &[Mean]) -> Vec<(String, String)> {
     for mean in means.iter().filter(|m| m.weights != Weights::Sliced && m.case != "all cases") {
         cases.entry((mean.case.clone(), mean.split.clone())).or_default().push(mean);
     }
-    let drawn = cases.into_iter().map(|((case, split), means)| {
+    let drawn = cases.into_iter().filter_map(|((case, split), means)| {
         let name = if split == "test" { case.clone() } else { format!("{case}-{split}") };
-        (name, picture(&format!("{case}, {split}"), &means))
+        Some((name, picture(&format!("{case}, {split}"), &means)?))
     });
     drawn.collect()
 }
@@ -56,8 +56,12 @@ fn lines<'a>(means: &[&'a Mean], x: &dyn Fn(&Mean) -> Option<f64>) -> Vec<Line<'
     lines
 }
 
-fn picture(title: &str, means: &[&Mean]) -> String {
+/// `None` where there is no point to draw.
+fn picture(title: &str, means: &[&Mean]) -> Option<String> {
     let by_macs = lines(means, &|m| Some(100.0 * m.macs));
+    if by_macs.is_empty() {
+        return None;
+    }
     let by_bytes = lines(means, &|m| m.bytes.map(|b| b / 1024.0));
     let width = LEFT + 2.0 * PANEL[0] + GAP + 20.0;
     let legend = TOP + PANEL[1] + 52.0;
@@ -85,7 +89,7 @@ fn picture(title: &str, means: &[&Mean]) -> String {
         );
     }
     out.push_str("</svg>\n");
-    out
+    Some(out)
 }
 
 fn panel(out: &mut String, left: f64, label: &str, lines: &[Line<'_>]) {

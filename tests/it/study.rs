@@ -44,6 +44,8 @@ fn a_study_resumes_and_writes_the_same_tables() {
         assert!(count("right") <= count("judged") && count("masked_right") >= count("source_right"), "{row}");
         assert!(count("macs") < count("source_macs"));
     }
+    let said = String::from_utf8_lossy(&first.stdout);
+    assert!(said.ends_with("plots beside it\n") && dir.join("s/markers-held-out.svg").is_file(), "{said}");
     let tables = ["study.json", "study.csv", "study.md"].map(|f| fs::read(dir.join("s").join(f)).expect("table"));
 
     // Two rows are lost: just they are measured again, to the same values.
@@ -64,6 +66,19 @@ fn a_study_resumes_and_writes_the_same_tables() {
     let said = String::from_utf8_lossy(&other.stderr);
     assert!(!other.status.success() && said.contains("study/schema") && said.contains("0.0.1"), "{said}");
     assert_eq!(fs::read_to_string(dir.join("s/study.json")).expect("there"), json.to_string());
+}
+
+#[test]
+fn networks_as_sliced_have_no_plot() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    fixture(dir.path());
+    let words = "study markers.toml --sets 0,1,2 --keep 0.5 --methods random --weights sliced --split held-out --out s";
+    let said = fratc(dir.path(), words).stdout;
+    assert_eq!(String::from_utf8_lossy(&said), "s: 1 rows, 1 new; tables in study.md\n");
+    let summary = fratc(dir.path(), &format!("{words} --json")).stdout;
+    let summary: serde_json::Value = serde_json::from_slice(&summary).expect("JSON");
+    assert_eq!(summary["plots"].as_array().map(Vec::len), Some(0));
+    assert!(!dir.path().join("s/markers-held-out.svg").exists());
 }
 
 #[test]
