@@ -16,10 +16,10 @@ pub struct Cmd {}
 impl Cmd {
     #[expect(clippy::unused_self, reason = "every command runs in the same way")]
     pub fn run(&self, shell: &Shell) -> Result<()> {
-        shell.print(&pipeline::targets()?, |rows| {
+        shell.print(&pipeline::targets()?, |all| {
             let mut out =
                 format!("{:<18} {:>9} {:>9}  {:<28} description\n", "target", "flash B", "RAM B", "rust target");
-            for row in rows {
+            for row in &all.targets {
                 let _ = writeln!(
                     out,
                     "{:<18} {:>9} {:>9}  {:<28} {}",

@@ -76,7 +76,7 @@ pub use reject::{Point, RejectOptions, Share};
 pub use route::{Cut, RouteOptions, Wanted, cut};
 pub use source::Source;
 pub use subject::SubjectOptions;
-pub use targets::{TargetRow, targets};
+pub use targets::{TargetRow, Targets, targets};
 pub use transfer::{TransferOptions, transfer};
 pub use verify::{VerifyOptions, verify};
 

@@ -3,7 +3,17 @@
 use serde::Serialize;
 
 use crate::diag::Result;
+use crate::report::SCHEMA;
 use crate::target::Target;
+
+/// What `targets --json` prints.
+#[derive(Debug, Clone, Serialize)]
+pub struct Targets {
+    /// Layout version.
+    pub schema: u32,
+    /// Every shipped target, by name.
+    pub targets: Vec<TargetRow>,
+}
 
 /// One row of `fratc targets`.
 #[derive(Debug, Clone, Serialize)]
@@ -23,18 +33,14 @@ pub struct TargetRow {
 }
 
 /// Every shipped target, by name.
-pub fn targets() -> Result<Vec<TargetRow>> {
-    Target::list()?
-        .into_iter()
-        .map(|t| {
-            Ok(TargetRow {
-                flash_bytes: t.flash_bytes(),
-                ram_bytes: t.ram_bytes(),
-                qemu: t.qemu.as_ref().map(|q| q.machine.clone()),
-                name: t.name,
-                description: t.description,
-                rust_target: t.rust_target.triple().to_string(),
-            })
-        })
-        .collect()
+pub fn targets() -> Result<Targets> {
+    let row = |t: Target| TargetRow {
+        flash_bytes: t.flash_bytes(),
+        ram_bytes: t.ram_bytes(),
+        qemu: t.qemu.as_ref().map(|q| q.machine.clone()),
+        name: t.name,
+        description: t.description,
+        rust_target: t.rust_target.triple().to_string(),
+    };
+    Ok(Targets { schema: SCHEMA, targets: Target::list()?.into_iter().map(row).collect() })
 }

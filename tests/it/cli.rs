@@ -417,6 +417,14 @@ fn tree(dir: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
+fn targets_are_one_versioned_object() {
+    let output = fratc().args(["targets", "--json"]).output().expect("fratc runs");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["schema"], fratc::report::SCHEMA);
+    assert_eq!(json["targets"].as_array().map(Vec::len), Some(fratc::target::Target::names().count()));
+}
+
+#[test]
 fn help_names_every_command() {
     let output = fratc().arg("--help").output().expect("fratc runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
