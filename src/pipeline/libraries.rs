@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use crate::diag::{Diag, Result};
 use crate::ir::groups::GroupKind;
 use crate::library::{self, GroupScores, Relevance};
+use crate::pipeline::route::Wanted;
 use crate::pipeline::{Part, Source};
 
 /// The relevance of the joint classes, from one library for each network of `source`, in any order. A channel counts
 /// for its own source's classes only. Links are left out: across a joined head they would have to be measured again.
-pub(super) fn joint(source: &Source, paths: &[PathBuf]) -> Result<Relevance> {
+pub(super) fn joint(source: &Source, paths: &[PathBuf], options: &Wanted) -> Result<Relevance> {
     let mut loaded: Vec<Option<(&PathBuf, Relevance)>> = Vec::with_capacity(paths.len());
     for path in paths {
         loaded.push(Some((path, library::load(path)?)));
@@ -32,7 +33,9 @@ pub(super) fn joint(source: &Source, paths: &[PathBuf]) -> Result<Relevance> {
                 .err();
         };
         let data = part.case.calibration()?.sha256();
-        library.check_fresh(&part.sha256, &data).map_err(|d| Box::new(d.at(path.display())))?;
+        let place = |d: Box<Diag>| Box::new(d.at(path.display()));
+        library.check_fresh(&part.sha256, &data).map_err(place)?;
+        options.check_method(&library).map_err(place)?;
         networks.push((part, library));
     }
     if let Some((path, library)) = loaded.into_iter().flatten().next() {

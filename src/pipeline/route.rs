@@ -15,7 +15,7 @@ use crate::pipeline::cutter::Cutter;
 use crate::pipeline::finetune::{self, FinetuneOptions};
 use crate::pipeline::lesson::Lesson;
 use crate::pipeline::limits::{self, ByteLimit, Limits, MacLimit};
-use crate::pipeline::{Place, Progress, Source, joint, lesson, libraries, reject, widths};
+use crate::pipeline::{Place, Progress, Source, assembly, joint, lesson, libraries, reject, widths};
 use crate::plan::{self, Optimize};
 use crate::report;
 use crate::route;
@@ -55,6 +55,8 @@ pub struct RouteOptions {
 pub struct Wanted {
     /// Share of channels to keep in every group.
     pub keep: Option<f64>,
+    /// What set that share, in a report's words.
+    pub keep_by: &'static str,
     /// Points of accuracy to give away at most.
     pub max_drop: Option<f64>,
     /// What the network may need at most.
@@ -65,6 +67,8 @@ pub struct Wanted {
     pub optimize: Optimize,
     /// How critical channels are found.
     pub method: Method,
+    /// Whether the command line names that method, so that no library of another will do.
+    pub method_named: bool,
     /// Route libraries to use instead of attributing.
     pub libraries: Vec<PathBuf>,
     /// Whether weights are refitted.
@@ -101,6 +105,13 @@ impl RouteOptions {
             (None, Some(name)) => name.parse()?,
             (None, None) => Method::default(),
         };
+        let keep_by = if given {
+            "--keep"
+        } else if assembly::is_assembly(&source.case.path) {
+            "the assembly as it is"
+        } else {
+            "`keep` in the case file"
+        };
         let seed = self.seed.or(case.seed).unwrap_or(0);
         let refit = self.refit.or(case.refit).unwrap_or(true);
         let finetune = self.finetune.resolve(source, seed)?;
@@ -111,11 +122,13 @@ impl RouteOptions {
         }
         Ok(Wanted {
             keep,
+            keep_by,
             max_drop,
             limits: self.limits(source)?,
             target: None,
             optimize: Optimize::default(),
             method,
+            method_named: self.method.is_some(),
             libraries: self.libraries.clone(),
             refit,
             finetune,
@@ -154,6 +167,20 @@ impl RouteOptions {
 }
 
 impl Wanted {
+    /// Refuses a library of another method than the one that was named.
+    pub(super) fn check_method(&self, library: &Relevance) -> Result<()> {
+        if !self.method_named || library.method == self.method.name() {
+            return Ok(());
+        }
+        Diag::new("route/library-method", "the route library was made with another method")
+            .expected(format!("--method {}", self.method.name()), &library.method)
+            .help(format!(
+                "leave --method out, or make a library with `fratc attribute --method {}`",
+                self.method.name()
+            ))
+            .err()
+    }
+
     /// The same without training.
     #[must_use]
     pub(super) fn without_training(&self) -> Self {
@@ -202,7 +229,7 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
         source.parts.is_empty() && options.rejecting.is_none() && classes.iter().copied().eq(0..source.graph.classes());
     let limited = options.max_drop.is_some() || options.limits.any();
     if !limited && (options.keep == Some(1.0) || (whole && options.keep.is_none())) {
-        let chosen_by = if options.keep.is_some() { "--keep" } else { "all classes wanted" };
+        let chosen_by = if options.keep.is_some() { options.keep_by } else { "all classes wanted" };
         return uncut(source, classes, chosen_by);
     }
 
@@ -212,7 +239,7 @@ pub fn cut(source: &Source, classes: &[usize], options: &Wanted, progress: &dyn 
     let cutter = if relevance.method == Method::Frat.name() { cutter.covering()? } else { cutter };
     let (widths, record) = match options.keep {
         Some(keep) if !limited => {
-            let record = report::Route { refit: options.refit, ..report::Route::of(keep, "--keep") };
+            let record = report::Route { refit: options.refit, ..report::Route::of(keep, options.keep_by) };
             (cutter.uniform(keep), record)
         }
         None if options.rejecting.is_some() && !limited => {
@@ -254,13 +281,14 @@ fn relevance(source: &Source, classes: &[usize], options: &Wanted, progress: &dy
     progress.stage("attribute");
     match &options.libraries[..] {
         [] => {}
-        libraries if !source.parts.is_empty() => return libraries::joint(source, libraries),
+        libraries if !source.parts.is_empty() => return libraries::joint(source, libraries, options),
         [path] => {
             let relevance = library::load(path)?;
             let data = source.calibration()?.sha256();
             let place = |d: Box<Diag>| Box::new(d.at(path.display()));
             relevance.check_fresh(&source.sha256, &data).map_err(place)?;
             relevance.check_classes(classes).map_err(place)?;
+            options.check_method(&relevance).map_err(place)?;
             return Ok(relevance);
         }
         [_, second, ..] => {

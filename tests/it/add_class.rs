@@ -82,6 +82,7 @@ fn a_letter_joins_clothes_that_stay_to_the_bit() {
     let place = ["--target", "qemu-m4", "--verify-samples", "4", "--out", text(&out)];
     let crate_of = done(&[&["build", text(&more)], &place[..]].concat());
     assert_eq!(crate_of["classes"], report["classes"]);
+    assert_eq!(crate_of["route"]["chosen_by"], "the assembly as it is");
     assert_eq!(crate_of["verify"]["host"]["mismatches"], 0);
     assert_eq!(crate_of["assembled"]["macs"], report["macs"][1]);
     assert!(number(&crate_of["joint"]["mean_class_int8"]) > number(&report["accuracy"]["all"]) - 0.02, "{crate_of:#}");

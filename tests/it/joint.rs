@@ -248,6 +248,7 @@ fn route_libraries_of_the_sources_are_used_again() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     assert!(refused(&libraries[..2]).contains("route/no-library"));
+    assert!(refused(&[&libraries[..], &["--method", "l1"]].concat()).contains("route/library-method"));
     assert!(refused(&[&libraries[..], &libraries[..2]].concat()).contains("route/library-unused"));
 }
 
