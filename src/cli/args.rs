@@ -81,7 +81,7 @@ pub struct SourceArgs {
     #[arg(long, value_name = "CASE.toml:A,B", conflicts_with = "classes")]
     pub from: Vec<From>,
     /// How the scores of several sources come to one scale
-    #[arg(long, value_enum, default_value = "fit", requires = "from")]
+    #[arg(long, value_enum, default_value = "fit", conflicts_with = "case")]
     pub heads: HeadsArg,
 }
 

@@ -31,8 +31,8 @@ pub struct Cmd {
     #[arg(long, default_value = "bounded", value_name = "WHEN")]
     links: Links,
     /// Samples per class; the same for every class
-    #[arg(long, value_name = "N")]
-    samples: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: Option<u32>,
     /// Seed of the sample selection and of the random method
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
@@ -58,7 +58,7 @@ impl Cmd {
             classes: self.classes.clone(),
             links: self.links,
             method: self.method.into(),
-            samples_per_class: self.samples,
+            samples_per_class: self.samples.map(|n| n as usize),
             seed: self.seed,
             shard: self.shard,
             manifest: self.manifest.clone(),

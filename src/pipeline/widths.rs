@@ -36,23 +36,31 @@ pub(crate) fn search(
     progress: &dyn Progress,
 ) -> Result<(Vec<usize>, report::Route)> {
     progress.stage("search");
-    let choices = choices(cutter, options.keep.unwrap_or(1.0));
-    let ends = |end: fn(&Vec<usize>) -> usize| choices.iter().map(end).collect::<Vec<usize>>();
-    // Groups that may vanish one by one may not all vanish together.
-    let (least, most) = (ends(|c| narrowest(c)), ends(|c| c[c.len() - 1]));
+    let keep = options.keep.unwrap_or(1.0);
     let meter = Meter::new(cutter, options, progress);
-    let impossible = options.limits.exceeded(&meter.need(&least)?.sizes);
-    if !impossible.is_empty() {
-        return Err(infeasible("no network of this source is that small", &impossible, None));
+    // Groups that may vanish one by one may not all vanish together.
+    let too_large = |choices: &[Vec<usize>]| -> Result<Vec<_>> {
+        let least: Vec<usize> = choices.iter().map(|c| narrowest(c)).collect();
+        Ok(options.limits.exceeded(&meter.need(&least)?.sizes))
+    };
+    let mut choices = choices(cutter, keep, search::choices);
+    if !too_large(&choices)?.is_empty() {
+        choices = self::choices(cutter, keep, search::choices_to_one);
+        let exceeded = too_large(&choices)?;
+        if !exceeded.is_empty() {
+            return Err(infeasible("no network that the search reaches is that small", &exceeded, None));
+        }
     }
-    let keep_words = options.keep.map(|_| "--keep".to_string());
+    let most: Vec<usize> = choices.iter().map(|c| c[c.len() - 1]).collect();
+    // Where everything may be kept, the ratio decides nothing.
+    let keep_words = options.keep.filter(|keep| *keep < 1.0).map(|_| options.keep_by.to_string());
     let limit_words = options.limits.any().then(|| options.limits.to_string());
     let words = |first: &str| {
         let within: Vec<String> = keep_words.iter().chain(&limit_words).cloned().collect();
         if within.is_empty() { first.to_string() } else { format!("{first} within {}", within.join(", ")) }
     };
     if options.max_drop.is_none() && meter.fits(&most)? && options.keep.is_some() {
-        let chosen_by = format!("--keep within {}", options.limits);
+        let chosen_by = format!("{} within {}", options.keep_by, options.limits);
         let limits = options.limits;
         return Ok((
             most.clone(),
@@ -77,12 +85,16 @@ pub(crate) fn search(
     };
     let (found, mut tried, per_nat) = search.within_drop(points / 100.0)?;
     let lost = |verdict: Verdict| upper(verdict) * per_nat * 100.0 / (1.0 - RESERVE);
-    let allow = |verdict: Verdict| format!("allow --max-drop {:.1}", (lost(verdict) * 10.0).ceil() / 10.0);
+    // A search that may lose more prices a nat anew, so this much may turn out not to be enough.
+    let allow = |verdict: Verdict| {
+        let points = (lost(verdict) * 10.0).ceil() / 10.0;
+        (points <= 100.0).then(|| format!("allow more: by this estimate about --max-drop {points:.1}"))
+    };
     if options.keep.is_some() && found.widths == most && lost(found.verdict) > points + 1e-9 {
         let what = format!("networks within --keep are expected to lose more than {points} points");
         return Diag::no("search/infeasible", what)
-            .expected(format!("--max-drop {points}"), format!("{:.2} points", lost(found.verdict)))
-            .help(format!("keep more, or {}", allow(found.verdict)))
+            .expected(format!("--max-drop {points}"), expected_points(lost(found.verdict)))
+            .help(allow(found.verdict).map_or_else(|| "keep more".into(), |allow| format!("keep more, or {allow}")))
             .err();
     }
     let need = meter.need(&found.widths)?.sizes;
@@ -94,7 +106,7 @@ pub(crate) fn search(
     tried.extend(more);
     if lost(best.verdict) > points + 1e-9 {
         let what = format!("no network found within {} is expected to lose at most {points} points", options.limits);
-        return Err(infeasible(&what, &exceeded, Some(allow(best.verdict))));
+        return Err(infeasible(&what, &exceeded, allow(best.verdict)));
     }
     Ok(search.record(best, tried, chosen_by))
 }
@@ -228,6 +240,11 @@ fn upper(verdict: Verdict) -> f64 {
     verdict.loss + verdict.error
 }
 
+/// An estimated loss in points: in proportion to divergence, it may come to more than there is to lose.
+fn expected_points(lost: f64) -> String {
+    if lost <= 100.0 { format!("{lost:.2} points") } else { "far more".into() }
+}
+
 /// A cost, or more than any for a network that cannot be: everything that something depends on would go.
 fn possible(cost: Result<u64>) -> Result<u64> {
     match cost {
@@ -241,14 +258,14 @@ fn narrowest(choices: &[usize]) -> usize {
     choices.iter().copied().find(|&width| width > 0).unwrap_or(0)
 }
 
-/// Widths to try per group, none above the share `keep`; one only for groups that are never cut. 0, and with it a
-/// whole block or branch, where the rest of the network can do without.
-fn choices(cutter: &Cutter<'_>, keep: f64) -> Vec<Vec<usize>> {
+/// Widths to try per group, those `worth` it for so many channels, none above the share `keep`; one only for groups that are never cut. 0, and
+/// with it a whole block or branch, where the rest of the network can do without.
+fn choices(cutter: &Cutter<'_>, keep: f64, worth: fn(usize) -> Vec<usize>) -> Vec<Vec<usize>> {
     let groups = &cutter.source.groups;
     let gone = may_vanish(&cutter.source.graph, groups);
     let choices = |((group, most), gone): ((&Group, usize), bool)| match group.kind {
         GroupKind::Hidden => {
-            let below = search::choices(group.channels).into_iter().filter(|&w| w < most);
+            let below = worth(group.channels).into_iter().filter(|&w| w < most);
             gone.then_some(0).into_iter().chain(below).chain([most]).collect()
         }
         GroupKind::Input | GroupKind::Head | GroupKind::Frozen => vec![group.channels],

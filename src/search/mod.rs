@@ -13,4 +13,4 @@ pub mod widths;
 
 pub use keep::{Found, STEPS, smallest_keep};
 pub use tolerance::{Seen, drop_per_nat, smallest_within};
-pub use widths::{Step, between, choices, descend, widen};
+pub use widths::{Step, between, choices, choices_to_one, descend, widen};

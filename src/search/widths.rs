@@ -43,6 +43,12 @@ pub fn choices(channels: usize) -> Vec<usize> {
     widths
 }
 
+/// The same down to one channel. Kernels do not like widths below [`choices`]: they are for limits that nothing wider meets.
+pub fn choices_to_one(channels: usize) -> Vec<usize> {
+    let choices = choices(channels);
+    [1, 2].into_iter().filter(|&width| width < choices[0]).chain(choices.iter().copied()).collect()
+}
+
 /// A group's next narrowing.
 #[derive(Debug, Clone, Copy)]
 struct Offer {
@@ -121,7 +127,7 @@ pub fn widen(
         let top = path.iter().rev().map(|s| s.widths[group]).find(|&w| w > widths[group]).unwrap_or(widths[group]);
         while widths[group] < top {
             let before = widths[group];
-            widths[group] = (before + grain).min(most[group]);
+            widths[group] = ((before / grain + 1) * grain).min(top);
             if cost(&widths)? > limit {
                 widths[group] = before;
                 break;
@@ -164,6 +170,14 @@ mod tests {
         assert_eq!((large[0], large[large.len() - 1]), (4, 130));
         assert!(large[..large.len() - 1].iter().all(|w| w % 4 == 0));
         assert!(large.windows(2).all(|w| w[0] < w[1]));
+    }
+
+    #[test]
+    fn below_the_choices_lies_one_channel() {
+        assert_eq!(choices_to_one(1), [1]);
+        assert_eq!(choices_to_one(3), [1, 2, 3]);
+        assert_eq!(choices_to_one(64)[..4], [1, 2, 4, 8]);
+        assert!([2, 16, 64, 130].iter().all(|&n| choices_to_one(n).ends_with(&choices(n))));
     }
 
     /// Losses a[g]/width, convex; costs c[g]·width.

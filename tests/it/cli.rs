@@ -129,6 +129,9 @@ const TABLE: &[Bad] = &[
         "build case.toml --classes 0,1,2 --target qemu-m4 --out out --max-macs 10 --max-ram 1",
     ),
     ("does not fit", tiny_board, "build case.toml --classes 0,1,2 --target tiny.toml --out out --keep 1"),
+    ("no samples to attribute", |_| {}, "attribute case.toml --samples 0 --out new.frat"),
+    ("no samples to study", |_| {}, "study case.toml --samples 0 --out s"),
+    ("heads without components", |_| {}, "assemble case.toml --classes 0,1,2 --keep 0.5 --heads off --out small.onnx"),
     (
         "damaged library",
         |f| f.write("old.frat", b"frat? no"),

@@ -138,11 +138,25 @@ fn an_impossible_limit_names_the_least_possible() {
     let source = source(&path);
     let options = options("Yes,No", None, Some(1e-6));
     let classes = source.classes(&options.classes).expect("classes");
-    let wanted = options.resolve(&source).expect("options");
-    let refused = pipeline::cut(&source, &classes, &wanted, &Silent).expect_err("too small");
-    assert_eq!(refused.code, "search/infeasible");
-    let help = refused.help.expect("a way out");
-    assert!(help.contains("--max-macs "), "{help}");
+    let cut =
+        |options: &RouteOptions| pipeline::cut(&source, &classes, &options.resolve(&source).expect("options"), &Silent);
+    let least = |options: &RouteOptions, flag: &str| -> u64 {
+        let refused = cut(options).expect_err("too small");
+        assert_eq!(refused.code, "search/infeasible");
+        let help = refused.help.expect("a way out");
+        help.split(&format!("{flag} ")).nth(1).expect("the flag").parse().expect("a number")
+    };
+    // What is named can be had, and no ratio gives less.
+    let macs = least(&options, "--max-macs");
+    let smallest = cut(&RouteOptions { keep: Some(0.001), ..options_of(&options) }).expect("cuts").graph.macs();
+    assert_eq!(macs, smallest);
+    let counted = |macs| RouteOptions { max_macs: Some(MacLimit::Count(macs)), ..options_of(&options) };
+    assert_eq!(cut(&counted(macs)).expect("cuts").graph.macs(), macs);
+    // Between that and the narrowest widths that kernels like.
+    let between = cut(&counted(46_000)).expect("cuts").graph.macs();
+    assert!(between <= 46_000 && between > 35_000, "{between}");
+    let stored = |bytes| RouteOptions { max_flash: Some(ByteLimit(bytes)), ..options_of(&options) };
+    cut(&stored(least(&stored(1), "--max-flash"))).expect("cuts");
 }
 
 #[test]
@@ -211,7 +225,12 @@ fn limits_combine_and_a_contradiction_names_what_is_nearest() {
         cut(&RouteOptions { max_drop: Some(0.0), ..options("Yes,No", None, Some(0.1)) }).expect_err("too much");
     assert_eq!((refused.code, refused.answer), ("search/infeasible", fratc::diag::Answer::No));
     let help = refused.help.expect("a way out");
-    assert!(help.contains("--max-macs ") && help.contains("--max-drop "), "{help}");
+    assert!(help.contains("--max-macs ") && help.contains("about --max-drop "), "{help}");
+    // An estimate above all there is to lose is no way out.
+    let lossy = RouteOptions { max_drop: Some(0.1), ..options("Yes,No", Some(0.1), None) };
+    let refused = cut(&lossy).expect_err("too much");
+    assert_eq!(refused.help.as_deref(), Some("keep more"), "{:?}", refused.found);
+    assert_eq!(refused.found.as_deref(), Some("far more"));
 }
 
 #[test]
