@@ -112,6 +112,19 @@ pub(super) fn check(
     })
 }
 
+/// Refuses a plan that takes more than its limits, as predicted.
+pub(super) fn within(needs: Needs, plan: &plan::Options) -> Result<()> {
+    let limits = Limits { macs: None, flash: plan.max_flash, ram: plan.max_ram };
+    let need = Limits { macs: None, flash: Some(needs.flash), ram: Some(needs.arena + needs.other_ram) };
+    match limits.exceeded(&need).first() {
+        None => Ok(()),
+        Some((flag, limit, need)) => Diag::no("plan/limit", "the network needs more than its limit allows")
+            .expected(format!("{flag} {limit}"), need)
+            .help("another --optimize may need less; so does a smaller network")
+            .err(),
+    }
+}
+
 /// What limits of the board's sizes would choose from the same source: found as for those limits.
 pub(super) fn advice(
     source: &Source,

@@ -38,7 +38,9 @@ pub fn plan(path: &Path, options: &PlanOptions, progress: &dyn Progress) -> Resu
     let plan = plan::plan_as(program, target, wanted)?;
     let (memory, shared_code_bytes) = memory::predicted(program, &plan, target);
     let needs = memory::needs(program, &plan, target, None, None);
-    let refused = memory::check(target, needs, &memory, || subject.advice(progress)).err();
+    let refused = memory::check(target, needs, &memory, || subject.advice(progress))
+        .and_then(|()| memory::within(needs, wanted))
+        .err();
     let report = report(program, &plan, target, name, wanted.optimize.name());
     let regions = memory::regions(target, needs);
     Ok(Planned { report: PlanReport { memory, shared_code_bytes, regions, ..report }, refused })

@@ -11,7 +11,7 @@ use crate::output;
 use crate::pipeline::emit::PROGRAM_FILE;
 use crate::pipeline::route::{self, Wanted};
 use crate::pipeline::simplify::simplify;
-use crate::pipeline::{ByteLimit, Progress, RouteOptions, Source, assembly, finetune, memory, quantize};
+use crate::pipeline::{ByteLimit, Place, Progress, RouteOptions, Source, assembly, finetune, memory, quantize};
 use crate::plan::{self, Optimize};
 use crate::qir::{self, Program};
 use crate::target::Target;
@@ -77,6 +77,7 @@ impl Subject {
         let RouteOptions { max_flash, max_ram, .. } = &options.route;
         let plan = plan::Options { optimize, max_flash: bytes(*max_flash), max_ram: bytes(*max_ram) };
         if path.is_dir() {
+            only_for_cases(options)?;
             return Self::of_crate(path, options, plan);
         }
         if path.extension().is_some_and(|extension| extension == "toml") || assembly::is_assembly(path) {
@@ -90,6 +91,7 @@ impl Subject {
             }
             error
         })?;
+        only_for_cases(options)?;
         let target = Target::load(options.target.as_ref().ok_or_else(no_target)?)?;
         let (program, _) = simplify(program, &target, options.simplify)?;
         Ok(Self { name: stem(path), program, target, emitted: None, plan, origin: None })
@@ -147,6 +149,34 @@ impl Subject {
     pub fn advice(&self, progress: &dyn Progress) -> Option<String> {
         let Origin { source, classes, wanted } = self.origin.as_deref()?;
         memory::advice(source, classes, wanted, &self.target, progress)
+    }
+}
+
+/// Refuses options that say how a network is made, for what is made already.
+fn only_for_cases(options: &SubjectOptions) -> Result<()> {
+    let RouteOptions { classes, keep, max_drop, max_macs, method, libraries, refit, finetune, seed, device, .. } =
+        &options.route;
+    let given = [
+        ("--classes", !classes.is_empty()),
+        ("--keep", keep.is_some()),
+        ("--max-drop", max_drop.is_some()),
+        ("--max-macs", max_macs.is_some()),
+        ("--method", method.is_some()),
+        ("--library", !libraries.is_empty()),
+        ("--no-refit", refit.is_some()),
+        ("--finetune", finetune.epochs.is_some()),
+        ("--train", finetune.train.is_some()),
+        ("--distill", finetune.distill.is_some()),
+        ("--seed", seed.is_some()),
+        ("--device", *device != Place::default()),
+        ("--random-calibration", options.random_calibration.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => Diag::new("bench/only-for-cases", format!("{flag} says how a network is made"))
+            .expected("a case file", "a program or crate, which is made already")
+            .help(format!("leave {flag} out, or give the case file"))
+            .err(),
     }
 }
 

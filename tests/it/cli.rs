@@ -157,6 +157,11 @@ const TABLE: &[Bad] = &[
     ("crate called like a target of its own", |_| {}, "build case.toml --classes 0,1,2 --target qemu-m4 --out test"),
     ("crate that was worked in", worked_in, "emit net.int8 --target qemu-m4 --out out"),
     ("program that does not fit", tiny_board_and_program, "emit net.int8 --target tiny.toml --out out"),
+    (
+        "plan of a program for other classes",
+        |f| works(f, "quantize case.toml --out net.int8"),
+        "plan net.int8 --target qemu-m4 --classes 0,1",
+    ),
     ("unknown command", |_| {}, "biuld case.toml"),
 ];
 
