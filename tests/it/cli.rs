@@ -360,12 +360,12 @@ fn works(fixture: &Fixture, words: &str) {
 fn one_command_a_stage_gives_the_crate_of_build() {
     let fixture = Fixture::new();
     works(&fixture, "attribute case.toml --out net.frat");
-    const OF_LIBRARY: &str = "assemble case.toml --classes 0,1,2 --library net.frat --keep 0.5";
-    works(&fixture, &format!("{OF_LIBRARY} --method frat --out small.onnx"));
-    let refused = fixture.run(&format!("{OF_LIBRARY} --method taylor --out none.onnx"));
+    let of_library = "assemble case.toml --classes 0,1,2 --library net.frat --keep 0.5";
+    works(&fixture, &format!("{of_library} --method frat --out small.onnx"));
+    let refused = fixture.run(&format!("{of_library} --method taylor --out none.onnx"));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(2) && said.contains("expected --method taylor, found frat"), "{said}");
-    works(&fixture, &format!("{OF_LIBRARY} --out small.onnx"));
+    works(&fixture, &format!("{of_library} --out small.onnx"));
     works(&fixture, "attribute case.toml --classes 0,1 --links never --out two.frat");
     let refused = fixture.run("assemble case.toml --classes 0,1,2 --library two.frat --keep 0.5 --out none.onnx");
     let said = String::from_utf8_lossy(&refused.stderr);
