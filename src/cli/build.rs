@@ -27,7 +27,7 @@ pub struct Cmd {
     /// Test samples to run in QEMU [default: 64]; the host runs all
     #[arg(long, value_name = "N")]
     verify_samples: Option<usize>,
-    /// Calibrate on N random inputs: for models without data (keeps all classes, measures no accuracy)
+    /// Calibrate on N random inputs: for models without data (all classes are kept where none are named)
     #[arg(long, value_name = "N")]
     random_calibration: Option<usize>,
     /// Answer None where an input shows none of the classes, as known from the source's other classes; one class will do

@@ -57,6 +57,12 @@ fn a_detector_for_one_class_is_nearly_as_good_as_its_source() {
     assert!(library.contains(&threshold) && library.contains("pub const WANTED: usize = 1;"), "{library}");
     let program = qir::load(&out.join("fratc/program.int8")).expect("the program");
     assert_eq!(program.reject.expect("rejects").wanted, 1);
+    let readme = fs::read_to_string(out.join("README.md")).expect("the crate's README");
+    for said in ["detector of `Trouser` among 9 other classes", "prediction.answer()", "| recall:", "| false accepts:"]
+    {
+        assert!(readme.contains(said), "{said}: {readme}");
+    }
+    assert!(!readme.contains("| accuracy |") && readme.contains("--reject"), "{readme}");
     // The crate's own tests, which ask it for answers.
     let test = Command::new("cargo")
         .current_dir(&out)
