@@ -65,7 +65,8 @@ impl Cmd {
             qemu_samples: self.verify_samples,
             target: self.target.clone(),
         };
-        let summary = pipeline::verify(&self.dir, &options, shell)?;
-        shell.print(&summary, ToString::to_string)
+        let (summary, refused) = pipeline::verify(&self.dir, &options, shell)?;
+        shell.print(&summary, ToString::to_string)?;
+        refused.map_or(Ok(()), Err)
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn readme(library: &str, folder: &str, target: &Target, style: Style)
         }
     };
     format!(
-        "# {crate_name}\n\nFirmware for {} ({}) around the classifier `{library}`, {}.\n\n{style}{run}\n\nThe program `{VALIDATE}` answers `fratc verify {folder} --on-device`: it takes test samples, runs them and sends\nback scores, layers, cycles and stack.\n\nThe chip runs at the clock that it has after reset; put your clocks and your sensor into `src/main.rs`.\n",
+        "# {crate_name}\n\nFirmware for {} ({}) around the classifier `{library}`, {}.\n\n{style}{run}\n\nThe program `{VALIDATE}` answers `fratc verify {folder} --on-device`: it takes test samples, runs them and sends\nback scores, layers, cycles and stack.\n\nThe chip runs at the clock that it has after reset; put your clocks and your sensor into `src/main.rs`.\nOnce you have, fratc replaces nothing here: `fratc build` without `--firmware` writes the network's crate alone.\n",
         target.name, target.description, target.tested
     )
 }

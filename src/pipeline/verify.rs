@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Case, Samples};
 use crate::diag::{Diag, Result};
-use crate::emit::{EmittedFile, bare_metal};
+use crate::emit::bare_metal;
 use crate::output;
 use crate::pipeline::Progress;
 use crate::pipeline::emit::{PROGRAM_FILE, random_inputs};
@@ -55,8 +55,8 @@ struct Kept {
     target: String,
 }
 
-/// Verifies the crate in `dir`; a difference is the answer no.
-pub fn verify(dir: &Path, options: &VerifyOptions, progress: &dyn Progress) -> Result<Summary> {
+/// Verifies the crate in `dir`. The reason why the answer is no, if bytes differ, comes with the numbers.
+pub fn verify(dir: &Path, options: &VerifyOptions, progress: &dyn Progress) -> Result<(Summary, Option<Box<Diag>>)> {
     let kept = std::fs::read_to_string(dir.join(output::REPORT)).map_err(|e| {
         Box::new(
             Diag::new("verify/not-a-crate", format!("this is no crate that fratc wrote ({e})"))
@@ -75,7 +75,8 @@ pub fn verify(dir: &Path, options: &VerifyOptions, progress: &dyn Progress) -> R
         inputs = inputs.select(&first);
     }
     progress.stage("verify");
-    let mut files = read_crate(dir)?;
+    let mut files = verify::read_crate(dir)?;
+    files.retain(|file| !file.path.starts_with("fratc/"));
     if target.name != kept.target {
         // How it is linked and started is the board's; everything else is the crate as it is.
         for file in &mut files {
@@ -88,8 +89,8 @@ pub fn verify(dir: &Path, options: &VerifyOptions, progress: &dyn Progress) -> R
     }
     let wanted = verify::Options { qemu_samples: options.qemu_samples, ..verify::Options::default() };
     let found = verify::verify(&files, &program, &inputs, &target, &wanted)?;
-    found.check()?;
-    Ok(Summary {
+    let refused = found.check().err();
+    let summary = Summary {
         schema: SCHEMA,
         path: dir.display().to_string(),
         target: target.name.clone(),
@@ -101,31 +102,8 @@ pub fn verify(dir: &Path, options: &VerifyOptions, progress: &dyn Progress) -> R
             instructions_per_inference: Some(q.instructions_per_inference),
         }),
         notes: found.no_qemu.into_iter().chain(found.no_footprint).collect(),
-    })
-}
-
-/// The crate's files, without what fratc keeps for itself and what cargo builds.
-fn read_crate(dir: &Path) -> Result<Vec<EmittedFile>> {
-    let failed = |path: &Path, e: &std::io::Error| {
-        Box::new(Diag::new("verify/read", format!("cannot read the crate: {e}")).at(path.display()))
     };
-    let mut files = Vec::new();
-    let mut todo = vec![dir.to_path_buf()];
-    while let Some(at) = todo.pop() {
-        for entry in std::fs::read_dir(&at).map_err(|e| failed(&at, &e))? {
-            let path = entry.map_err(|e| failed(&at, &e))?.path();
-            let name = path.strip_prefix(dir).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-            if path.is_dir() {
-                if name != "target" && name != "fratc" {
-                    todo.push(path);
-                }
-            } else {
-                files.push(EmittedFile { bytes: std::fs::read(&path).map_err(|e| failed(&path, &e))?, path: name });
-            }
-        }
-    }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
+    Ok((summary, refused))
 }
 
 fn inputs(program: &Program, options: &VerifyOptions) -> Result<Samples> {

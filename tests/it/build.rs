@@ -109,7 +109,7 @@ fn check_sizes(dir: &Path, triple: &str, report: &Value) {
     copy_folder(dir, work.path());
     let library = dir.file_name().expect("name").to_str().expect("UTF-8").replace('-', "_");
     let firmware = fs::read_to_string(dir.join("examples/infer.rs")).expect("example");
-    let import = format!("use {library} as network;");
+    let import = format!("use ::{library} as network;");
     assert!(firmware.contains(&import), "{firmware}");
     let without = firmware.replace(&import, &NO_NETWORK.replace("LIBRARY", &library));
     fs::write(work.path().join("examples/without.rs"), without).expect("written");
