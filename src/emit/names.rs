@@ -8,50 +8,17 @@ use crate::qir::Program;
 const MAX_CHARS: usize = 36;
 
 /// Names with a meaning of their own in `src/layers.rs`.
-const RESERVED: [&str; 38] = [
-    "run",
-    "step",
-    "index",
-    "region",
-    "pair",
-    "regions",
-    "split",
-    "hwc",
-    "window",
-    "rows_of",
-    "bytes_of",
-    "to_i8",
-    "to_i32",
-    "x",
-    "y",
-    "a",
-    "b",
-    "g",
-    "t",
-    "parts",
-    "part",
-    "memory",
-    "input",
-    "scores",
-    "observe",
-    "band",
-    "rows",
-    "taps",
-    "from",
-    "to",
-    "read",
-    "since",
-    "until",
-    "slide",
-    "before",
-    "now",
-    "turns",
-    "black_box",
+const RESERVED: [&str; 37] = [
+    "run", "step", "index", "region", "pair", "regions", "split", "hwc", "window", "rows_of", "bytes_of", "to_i8",
+    "to_i32", "x", "y", "a", "b", "g", "t", "parts", "part", "memory", "input", "scores", "observe", "band", "rows",
+    "taps", "from", "to", "read", "since", "until", "slide", "before", "now", "turns",
 ];
 
-/// Whether `name` has a meaning of its own: `part` and `from` are numbered there.
+/// Whether `name` has a meaning of its own: `part` and `from` are numbered there, and one function is imported.
 fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name) || RESERVED.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit()))
+    name == "black_box"
+        || RESERVED.contains(&name)
+        || RESERVED.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// Rust's keywords of all editions.

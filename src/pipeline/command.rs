@@ -47,7 +47,7 @@ pub(super) fn words(source: &Source, classes: &[usize], cut: &route::Cut, settin
         words.push("--no-simplify".into());
     }
     if let Some(options) = &settings.reject {
-        words.push(format!("--reject {}", options.point));
+        words.extend(["--reject".into(), options.point.to_string()]);
         if options.background.is_some() {
             words.push("--background DIR".into());
         }

@@ -102,11 +102,11 @@ impl Wanted {
         Self { epochs: 0, train: None, ..self.clone() }
     }
 
-    /// As on a command line; the training folder is this machine's business: with training it is left out.
+    /// As on a command line; the training folder, which is this machine's business, is DIR.
     pub fn words(&self) -> Vec<String> {
         let epochs = (self.epochs > 0).then(|| format!("--finetune {}", self.epochs));
         let distill = (self.epochs > 0 && self.distill).then(|| "--distill".to_string());
-        let train = self.refits_only().then(|| "--train DIR".to_string());
+        let train = self.train.is_some().then(|| "--train DIR".to_string());
         epochs.into_iter().chain(distill).chain(train).collect()
     }
 }

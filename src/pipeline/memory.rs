@@ -95,7 +95,8 @@ fn heaviest(layers: &[LayerMemory]) -> Option<&LayerMemory> {
     layers.iter().max_by_key(|layer| layer.flash_bytes())
 }
 
-/// Whether `needs`, as predicted, fit the board beside a stack; if not, says which layer takes most and what limits would choose.
+/// Whether `needs`, as predicted, fit the board beside a stack; if not, says which layer takes most and what limits
+/// would choose.
 pub(super) fn check(
     target: &Target,
     needs: Needs,

@@ -258,8 +258,8 @@ fn narrowest(choices: &[usize]) -> usize {
     choices.iter().copied().find(|&width| width > 0).unwrap_or(0)
 }
 
-/// Widths to try per group, those `worth` it for so many channels, none above the share `keep`; one only for groups that are never cut. 0, and
-/// with it a whole block or branch, where the rest of the network can do without.
+/// Widths to try per group, those `worth` it for so many channels, none above the share `keep`; one only for groups that
+/// are never cut. 0, and with it a whole block or branch, where the rest of the network can do without.
 fn choices(cutter: &Cutter<'_>, keep: f64, worth: fn(usize) -> Vec<usize>) -> Vec<Vec<usize>> {
     let groups = &cutter.source.groups;
     let gone = may_vanish(&cutter.source.graph, groups);

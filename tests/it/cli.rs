@@ -371,6 +371,9 @@ fn one_command_a_stage_gives_the_crate_of_build() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(2) && said.contains("library/class"), "{said}");
     works(&fixture, "quantize case.toml --model small.onnx --classes 0,1,2 --out small.int8");
+    let over = fixture.run("plan small.int8 --target qemu-m4 --max-ram 100");
+    let said = String::from_utf8_lossy(&over.stderr);
+    assert!(over.status.code() == Some(1) && said.contains("plan/limit") && !over.stdout.is_empty(), "{said}");
     fs::create_dir(fixture.path("staged")).expect("made");
     works(&fixture, "emit small.int8 --target qemu-m4 --out staged/out");
     works(&fixture, "verify staged/out --case case.toml --verify-samples 4");
@@ -402,7 +405,9 @@ fn one_command_a_stage_gives_the_crate_of_build() {
     let mut bytes = fs::read(&table).expect("read");
     bytes[0] ^= 0x40;
     fs::write(&table, bytes).expect("written");
-    let output = fixture.run("verify staged/out --case case.toml --verify-samples 4");
+    let output = fixture.run("verify staged/out --case case.toml --verify-samples 4 --json");
+    let counts: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the numbers come with the no");
+    assert!(counts["host"]["mismatches"].as_u64() > Some(0), "{counts}");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     let place = stderr.lines().find_map(|l| l.strip_prefix("  in: host, sample ")).expect("a place");
