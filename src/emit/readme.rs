@@ -109,17 +109,15 @@ pub(super) fn readme(program: &Program, plan: &Plan, target: &Target, facts: &Fa
 /// What the crate is, in half a sentence.
 fn what(program: &Program) -> String {
     let names = |classes: &[String]| classes.iter().map(|class| code(class)).collect::<Vec<_>>().join(", ");
-    let Some((reject, (wanted, others))) =
-        program.reject.and_then(|reject| Some((reject, program.classes.split_at_checked(reject.wanted as usize)?)))
-    else {
-        return format!("An int8 classifier of {} classes ({})", program.classes.len(), names(&program.classes));
+    let split = program.reject.and_then(|reject| program.classes.split_at_checked(reject.wanted as usize));
+    let Some((wanted, others)) = split else {
+        return format!("An int8 classifier of {} classes ({}) ", program.classes.len(), names(&program.classes));
     };
     format!(
-        "An int8 detector of {} among {} other classes ({}), which may answer none: a wanted score must be {} above\nthe others,",
+        "An int8 detector of {} among {} other classes ({}), which may answer none,\n",
         names(wanted),
         others.len(),
-        names(others),
-        reject.threshold
+        names(others)
     )
 }
 
