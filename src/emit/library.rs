@@ -12,11 +12,13 @@ const PARTS: &str =
 /// What is said of layers whose outputs are never whole.
 const STRIPS: &str = "\n///\n/// Some layers advance together, a few rows at a time: they all run in the last one's turn, and of those before it\n/// the output is shown as empty.";
 
+/// `Prediction::label` of a crate whose answer always is a class.
 const LABEL: &str = "/// Name of the class.
     pub fn label(&self) -> &'static str {
         CLASSES.get(self.class).copied().unwrap_or_default()
     }";
 
+/// `Prediction::label` of a crate whose answer may be none.
 const REJECTING_LABEL: &str = "/// Name of the [answer](Self::answer), or [`NONE`].
     pub fn label(&self) -> &'static str {
         let answer = self.answer().and_then(|class| CLASSES.get(class));

@@ -32,7 +32,7 @@ mod strips;
 mod text;
 
 pub use golden::Sample;
-pub use readme::{Accuracy, Detection, Facts};
+pub use readme::{Accuracy, Facts, OperatingPoint};
 
 use crate::diag::{Diag, Result};
 use crate::plan::Plan;

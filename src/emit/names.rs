@@ -8,10 +8,10 @@ use crate::qir::Program;
 const MAX_CHARS: usize = 36;
 
 /// Names with a meaning of their own in `src/layers.rs`.
-const RESERVED: [&str; 37] = [
+const RESERVED: [&str; 36] = [
     "run", "step", "index", "region", "pair", "regions", "split", "hwc", "window", "rows_of", "bytes_of", "to_i8",
     "to_i32", "x", "y", "a", "b", "g", "t", "parts", "part", "memory", "input", "scores", "observe", "band", "rows",
-    "taps", "from", "to", "read", "since", "until", "slide", "before", "now", "turns",
+    "taps", "from", "to", "read", "since", "until", "slide", "before", "now",
 ];
 
 /// Whether `name` has a meaning of its own: `part` and `from` are numbered there, and one function is imported.

@@ -35,14 +35,14 @@ pub struct Facts {
     /// Accuracy on the test split.
     pub accuracy: Option<Accuracy>,
     /// The same of a crate that may answer none of the wanted classes.
-    pub detection: Option<Detection>,
+    pub detection: Option<OperatingPoint>,
     /// The command that writes the crate anew, for a shell.
     pub command: Option<String>,
 }
 
-/// How well wanted test samples are told from others, as fractions.
+/// How well wanted test samples are told from others at the crate's threshold, as fractions.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Detection {
+pub struct OperatingPoint {
     /// Test samples of wanted classes.
     pub wanted: usize,
     /// Of them taken for a wanted class.

@@ -77,6 +77,7 @@ pub fn emit(path: &Path, options: &EmitOptions, progress: &dyn Progress) -> Resu
         schema: SCHEMA,
         path: program.name.clone(),
         target: target.name.clone(),
+        // And the report, the program and the list of hashes.
         files: files.len() + 3,
         arena_bytes: plan.arena_bytes,
         weights_bytes: plan.sizes.weights_bytes,
@@ -140,7 +141,7 @@ pub fn facts(report: &report::Build, command: Option<String>) -> emit::Facts {
             int8: a.int8,
             source_masked: Some(a.source_masked),
         }),
-        detection: report.reject.as_ref().map(|r| emit::Detection {
+        detection: report.reject.as_ref().map(|r| emit::OperatingPoint {
             wanted: r.wanted_samples,
             recall: r.recall,
             right: r.right,
